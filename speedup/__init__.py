@@ -1,0 +1,86 @@
+"""speedup: before you rent the cluster, know what it buys you.
+
+Measure one device and one link, or name a shipped profile, and ask:
+
+    >>> import speedup
+    >>> answer = speedup.recommend("squeezenet", max_workers=8)
+    >>> answer.choice.workers, answer.choice.server, round(answer.choice.speedup, 4)
+    (8, 'distributed', 7.4337)
+    >>> speedup.formula("sync-split", "central", schedule="best")
+    D*(t_comm*(N + 1) + t_grad/N)
+
+Names are loaded on first use, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from speedup.bridge import calibrate
+    from speedup.cluster import Link
+    from speedup.errors import SpeedupError
+    from speedup.estimates import Estimate, EstimateTable, estimate
+    from speedup.explanation import explain
+    from speedup.formulas import CATALOGUE, formula
+    from speedup.placement import place
+    from speedup.plans import Plan
+    from speedup.profile import Device, Profile, Timing, Workload, profiles
+    from speedup.recommendation import Recommendation, recommend
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CATALOGUE": "formulas",
+    "Device": "profile",
+    "Estimate": "estimates",
+    "EstimateTable": "estimates",
+    "Link": "cluster",
+    "Plan": "plans",
+    "Profile": "profile",
+    "Recommendation": "recommendation",
+    "SpeedupError": "errors",
+    "Timing": "profile",
+    "Workload": "profile",
+    "calibrate": "bridge",
+    "estimate": "estimates",
+    "explain": "explanation",
+    "formula": "formulas",
+    "place": "placement",
+    "profiles": "profile",
+    "recommend": "recommendation",
+}
+
+__all__ = [
+    "CATALOGUE",
+    "Device",
+    "Estimate",
+    "EstimateTable",
+    "Link",
+    "Plan",
+    "Profile",
+    "Recommendation",
+    "SpeedupError",
+    "Timing",
+    "Workload",
+    "calibrate",
+    "estimate",
+    "explain",
+    "formula",
+    "place",
+    "profiles",
+    "recommend",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"speedup.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,65 @@
+"""What can go wrong, one class a cause.
+
+Every message says what is wrong with its value, unit and place, what is allowed, and what to do. The
+command line prints the same text and ends with the class's ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SpeedupError(ValueError):
+    """A value that cannot be used; the parent of every error of this package."""
+
+    exit_code = 2
+
+
+class UnitError(SpeedupError):
+    """A quantity that cannot be read or is out of its range."""
+
+
+class PlanError(SpeedupError):
+    """A mode, server, schedule or placement that does not exist or does not go with the others."""
+
+
+class UnknownNameError(SpeedupError):
+    """A profile or architecture that nobody knows."""
+
+
+class ProfileError(SpeedupError):
+    """A profile, or a file of one, that is broken, incomplete or of a newer version."""
+
+    exit_code = 3
+
+
+class MissingExtraError(SpeedupError, ImportError):
+    """An optional part of the installation that is not there."""
+
+    exit_code = 4
+
+
+class UnfinishedWorkError(SpeedupError):
+    """A timed callable that returned before its work was done."""
+
+
+class UnstableTimingError(SpeedupError):
+    """Timing so unstable that no number can be given."""
+
+    exit_code = 5
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return ``Did you mean "x"? `` for the known words near ``word``, else an empty string.
+
+    Example:
+        >>> suggestion("resnet33", ["resnet34", "vgg16e"])
+        'Did you mean "resnet34"? '
+    """
+    near = difflib.get_close_matches(word.lower(), list(known), n=2, cutoff=0.6)
+    quoted = " or ".join(f'"{name}"' for name in near)
+    return f"Did you mean {quoted}? " if near else ""

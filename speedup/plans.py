@@ -1,0 +1,123 @@
+"""The candidates: who computes what, where the weights live, and how the server's link is shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from speedup.errors import PlanError, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class UpdateMode(StrEnum):
+    """When gradients meet the weights (section 6.1 of the thesis)."""
+
+    SYNC_JOIN = "sync-join"
+    """Every worker computes one whole batch an iteration; a barrier joins them."""
+    SYNC_SPLIT = "sync-split"
+    """Every worker computes 1/N of one batch an iteration; equals sequential training."""
+    ASYNC = "async"
+    """No barrier: every worker pulls, computes and pushes at its own pace (Downpour SGD)."""
+    SEQUENTIAL = "sequential"
+    """One worker and no server: the training that every speedup is relative to."""
+
+
+class ServerKind(StrEnum):
+    """Where the weights live."""
+
+    CENTRAL = "central"
+    """One extra machine holds all weights."""
+    DISTRIBUTED = "distributed"
+    """Every worker holds a share of the weights (section 3.3.3)."""
+    NONE = "none"
+    """No server: sequential training."""
+
+
+class Schedule(StrEnum):
+    """How transfers share the link of a central server."""
+
+    BEST = "best"
+    """One worker at a time and direction, in perfect order: the thesis's best case."""
+    WORST = "worst"
+    """All workers at once, each N times slower: the thesis's worst case."""
+    MEAN = "mean"
+    """The mean time of best and worst: what the thesis expects of an uncontrolled server."""
+    SEMAPHORE = "semaphore"
+    """One worker at a time and direction, kept by a queued semaphore (section 7.2)."""
+    NONE = "none"
+    """Nothing to schedule: distributed shares, or a single worker."""
+
+
+class PlacementRule(StrEnum):
+    """How weight tensors are shared out over the units of a distributed server."""
+
+    EQUAL = "equal"
+    """1/N of the weights on every unit, as equation 4.12 assumes."""
+    GREEDY = "greedy"
+    """Algorithm 3.7: tensors in list order, each to the least loaded unit."""
+    LPT = "lpt"
+    """The same with the largest tensor first (longest processing time)."""
+    BYTES = "bytes"
+    """One flat buffer cut into N pieces that differ by one element at most."""
+
+
+TRAINING_MODES = (UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
+SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED)
+CENTRAL_SCHEDULES = (Schedule.BEST, Schedule.WORST, Schedule.MEAN, Schedule.SEMAPHORE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One candidate.
+
+    Attributes:
+        workers: Number of workers N, at least 1.
+        mode: When gradients meet the weights.
+        server: Where the weights live.
+        schedule: How the central server's link is shared; ``none`` elsewhere.
+        placement: How a distributed server's tensors are placed; ``equal`` elsewhere.
+    """
+
+    workers: int
+    mode: UpdateMode
+    server: ServerKind
+    schedule: Schedule = Schedule.NONE
+    placement: PlacementRule = PlacementRule.EQUAL
+
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def one_of(what: str, value: str, allowed: Iterable[Word]) -> Word:
+    """Return the member of ``allowed`` that ``value`` names.
+
+    Raises:
+        PlanError: ``value`` is none of them.
+
+    Example:
+        >>> one_of("mode", "async", TRAINING_MODES)
+        <UpdateMode.ASYNC: 'async'>
+    """
+    words = {str(member): member for member in allowed}
+    found = words.get(str(value))
+    if found is None:
+        hint = suggestion(str(value), words)
+        raise PlanError(f'{what} = "{value}" is unknown. {hint}Allowed: {", ".join(words)}.')
+    return found
+
+
+def some_of(what: str, values: str | Iterable[str] | None, allowed: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Return the members of ``allowed`` that ``values`` names; all of them for None.
+
+    Raises:
+        PlanError: A value is none of them, or there is none at all.
+    """
+    if values is None:
+        return allowed
+    names = (values,) if isinstance(values, str) else tuple(values)
+    if not names:
+        raise PlanError(f"{what} is empty; give at least one of {', '.join(allowed)}.")
+    return tuple(dict.fromkeys(one_of(what, name, allowed) for name in names))

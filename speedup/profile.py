@@ -1,0 +1,372 @@
+"""What was measured of one workload on one device: the file in which the two packages meet.
+
+The classes here are the values used everywhere; ``Profile.load`` and ``Profile.save`` are the file's edge,
+where pydantic checks every field and reports all faults at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
+from speedup.files import write_atomically
+from speedup.units import positive, whole
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+SCHEMA = "speedup.profile"
+VERSION = 1
+
+_STRICT: dict[str, object] = {"extra": "forbid", "allow_inf_nan": False}
+
+
+class Provenance(StrEnum):
+    """Where a number comes from."""
+
+    MEASURED = "measured"
+    """Timed by this package on the device named."""
+    PUBLISHED = "published"
+    """Measured by others and printed in the source named."""
+    FITTED = "fitted"
+    """The parameter of a model fitted to measurements."""
+    ASSUMED = "assumed"
+    """Given by the user or computed from a nominal figure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Samples of one duration and their summary.
+
+    Attributes:
+        median_s: Centre [s], > 0.
+        provenance: Where it comes from.
+        low_s: Lower end of the confidence interval of the median [s].
+        high_s: Upper end of it [s].
+        level: Confidence level of that interval, in (0, 1).
+        cv: Coefficient of variation of the samples, >= 0.
+        samples_s: The samples [s], each the mean of ``loops`` calls, in the order taken.
+        loops: Calls per sample.
+        warmup: Calls made and thrown away before the first sample.
+        stable: Whether the interval became as narrow as asked for; None where nobody asked.
+        batch: Batch size this was timed at, for t_grad.
+        payload_bytes: Bytes moved, for t_comm.
+
+    Raises:
+        UnitError: A value is out of its range.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    median_s: float
+    provenance: Provenance
+    low_s: float | None = None
+    high_s: float | None = None
+    level: float | None = None
+    cv: float | None = None
+    samples_s: tuple[float, ...] = ()
+    loops: int | None = None
+    warmup: int | None = None
+    stable: bool | None = None
+    batch: int | None = None
+    payload_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        positive("median_s", self.median_s, "s", advice="Measure it again.")
+        for index, sample in enumerate(self.samples_s):
+            positive(f"samples_s[{index}]", sample, "s", advice="Measure it again.")
+        low, high = self.low_s, self.high_s
+        if (low is None) != (high is None):
+            raise UnitError("low_s and high_s are the two ends of one interval; give both or neither.")
+        if low is not None and high is not None and not 0 < low <= self.median_s <= high:
+            raise UnitError(f"interval [{low:g}, {high:g}] s does not contain the median {self.median_s:g} s.")
+        if self.level is not None and not 0 < self.level < 1:
+            raise UnitError(f"level = {self.level:g}; it must be between 0 and 1.")
+        if self.cv is not None and not (math.isfinite(self.cv) and self.cv >= 0):
+            raise UnitError(f"cv = {self.cv:g}; it must be at least 0.")
+        for name in ("batch", "payload_bytes", "loops"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is trained.
+
+    Attributes:
+        architecture: Name of the network.
+        tensor_elements: Elements of each trainable tensor, in forward order, kernel before bias.
+        algorithm: Training algorithm.
+        batch: Samples in one batch of one worker; None where the source does not say.
+        input_shape: Shape of one sample; None where the source does not say.
+        element_bytes: Bytes of one element on the wire.
+
+    Raises:
+        UnitError: A value is out of its range.
+
+    Example:
+        >>> Workload(architecture="mlp", tensor_elements=(235200, 300)).payload_bytes
+        942000
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    architecture: str
+    tensor_elements: tuple[int, ...]
+    algorithm: str = "sgd"
+    batch: int | None = None
+    input_shape: tuple[int, ...] | None = None
+    element_bytes: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.tensor_elements:
+            raise UnitError("tensor_elements is empty; list the elements of every trainable tensor.")
+        for index, elements in enumerate(self.tensor_elements):
+            whole(f"tensor_elements[{index}]", elements)
+        whole("element_bytes", self.element_bytes)
+        if self.batch is not None:
+            whole("batch", self.batch)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(self.tensor_elements)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all weights, which are also the bytes of all gradients: one transfer, one direction."""
+        return self.parameters * self.element_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What the gradient was computed on.
+
+    Attributes:
+        platform: ``cpu``, ``gpu`` or ``tpu``.
+        name: The maker's name of it.
+        cores: Cores the process could use, for a CPU.
+        memory_bytes: Memory of the device.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    platform: str
+    name: str
+    cores: int | None = None
+    memory_bytes: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.cores} core{'s' if self.cores != 1 else ''}" if self.cores else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Workload, timings, device and environment of one calibration.
+
+    Attributes:
+        name: Short name; the file's name for a shipped profile.
+        workload: What was trained.
+        t_grad: Time of one step (loss, gradient, update) of one batch on one worker, one a batch size.
+        device: What it was measured on.
+        t_comm: Time of moving the payload once, where that was measured or published.
+        compile_s: Time of compiling the step [s]; never part of a sample.
+        environment: Facts that may change the numbers.
+        warnings: What a reader of the numbers should know.
+        created: When it was measured, ISO 8601.
+        source: Document and place, for a published profile.
+
+    Raises:
+        UnitError: A value is out of its range.
+
+    Example:
+        >>> profile = Profile.load("squeezenet")
+        >>> profile.t_grad_s, profile.t_comm.median_s
+        (0.758, 0.033)
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    name: str
+    workload: Workload
+    t_grad: tuple[Timing, ...]
+    device: Device
+    t_comm: Timing | None = None
+    compile_s: float | None = None
+    environment: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    created: str | None = None
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.t_grad:
+            raise UnitError("t_grad is empty; a profile has at least one timing of the gradient.")
+        if self.workload.batch not in {timing.batch for timing in self.t_grad}:
+            raise UnitError(f"t_grad has no timing at the workload's batch {self.workload.batch}.")
+
+    @property
+    def t_grad_timing(self) -> Timing:
+        """The timing at the workload's own batch size."""
+        return next(timing for timing in self.t_grad if timing.batch == self.workload.batch)
+
+    @property
+    def t_grad_s(self) -> float:
+        """Median of that timing [s]."""
+        return self.t_grad_timing.median_s
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Profile:
+        """Return a shipped profile by its name, or read one from a file.
+
+        Args:
+            name_or_path: Name, upper or lower case; or a path (it exists, ends in ``.json``, or has a
+                folder in it).
+
+        Raises:
+            UnknownNameError: No shipped profile has that name.
+            ProfileError: The file is missing, broken, or of a newer version; all faults are listed.
+        """
+        path = Path(name_or_path)
+        if path.suffix == ".json" or len(path.parts) > 1 or path.is_file():
+            return read_profile(path)
+        return _shipped(str(name_or_path))
+
+    def to_json(self) -> str:
+        """Return the profile as one JSON document, raw samples included."""
+        document = {"schema": f"{SCHEMA}/{VERSION}", **_adapter().dump_python(self, mode="json", exclude_none=True)}
+        text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
+        # One line for a list of numbers: a thousand samples would be a thousand lines.
+        return re.sub(r"\[[-+\d.,\seE]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the profile to ``path`` atomically.
+
+        Raises:
+            FileError: It cannot be written there.
+        """
+        return write_atomically(path, self.to_json())
+
+
+@cache
+def _adapter() -> TypeAdapter[Profile]:
+    # At the file's edge only, and only when there is a file: importing pydantic costs more than NumPy.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    return TypeAdapter(Profile)
+
+
+def read_profile(path: Path) -> Profile:
+    """Read a profile from a file.
+
+    Raises:
+        ProfileError: The file is missing, broken, or of a newer version; all faults are listed.
+    """
+    document = _read_document(path)
+    _check_version(path, document.pop("schema", None))
+    from pydantic import ValidationError  # noqa: PLC0415 - see _adapter
+
+    try:
+        return _adapter().validate_python(document)
+    except ValidationError as error:
+        raise ProfileError("\n".join(f"profile {path}: {fault}" for fault in _faults(error))) from None
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProfileError(f"profile {path} does not exist. Measure one: speedup calibrate NAME -o {path}") from None
+    except OSError as error:
+        raise ProfileError(f"profile {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ProfileError(f"profile {path} is not a text file; a profile is JSON in UTF-8.") from None
+    except json.JSONDecodeError as error:
+        raise ProfileError(
+            f"profile {path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            "Was it cut off? Measure it again."
+        ) from None
+    if not isinstance(document, dict):
+        raise ProfileError(f"profile {path} is JSON, but not a profile: it must be an object with a schema.")
+    return document
+
+
+def _check_version(path: Path, schema: object) -> None:
+    kind, _, number = str(schema).partition("/")
+    if kind != SCHEMA or not number.isdigit():
+        raise ProfileError(f'profile {path} has schema {schema!r}; it must be "{SCHEMA}/{VERSION}".')
+    if int(number) > VERSION:
+        raise ProfileError(
+            f"{path} has schema {schema}; this version reads {VERSION}. Upgrade: pip install -U speedup-toolkit"
+        )
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Return one line a fault; a missing field and a misspelt one beside it are one fault."""
+    faults = error.errors(include_url=False)
+    unknown = {entry["loc"] for entry in faults if entry["type"] == "unexpected_keyword_argument"}
+    missing = [entry["loc"] for entry in faults if entry["type"] == "missing"]
+    lines = []
+    for place in missing:
+        near = [loc for loc in unknown if loc[:-1] == place[:-1] and suggestion(str(loc[-1]), [str(place[-1])])]
+        unknown -= set(near)
+        hint = f'; it has "{near[0][-1]}": misspelt?' if near else "."
+        lines.append(f'{_where(place[:-1])} has no "{place[-1]}"{hint}')
+    lines += [f'{_where(place[:-1])} has an unknown field "{place[-1]}".' for place in sorted(unknown, key=str)]
+    for entry in faults:
+        if entry["type"] not in {"missing", "unexpected_keyword_argument"}:
+            cause = entry.get("ctx", {}).get("error")
+            said = str(cause) if isinstance(cause, SpeedupError) else f"{entry['msg']}, got {entry['input']!r:.60}"
+            lines.append(f"{_where(entry['loc'])}: {said}")
+    return lines
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    return text or "the profile"
+
+
+def _data_folder() -> Path:
+    """Return the folder of the shipped profiles: inside a wheel, or beside an editable installation."""
+    packaged = Path(str(resources.files("speedup"))) / "_data" / "profiles"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "data" / "profiles"
+
+
+def profile_names() -> tuple[str, ...]:
+    """Return the names of the shipped profiles, sorted."""
+    return tuple(sorted(path.stem for path in _data_folder().glob("*.json")))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _shipped(name: str) -> Profile:
+    known = profile_names()
+    found = [candidate for candidate in known if _plain(candidate) == _plain(name)]
+    if not found:
+        raise UnknownNameError(
+            f'unknown profile "{name}". {suggestion(name, known)}Shipped: {", ".join(known)}. '
+            "A file is named by its path, such as ./lab.json."
+        )
+    return read_profile(_data_folder() / f"{found[0]}.json")
+
+
+def profiles() -> dict[str, Profile]:
+    """Return the shipped profiles by name.
+
+    The four networks of Table 6.1 of the thesis carry its measured t_grad and t_comm; the others were
+    measured by this package on the device that each names.
+
+    Example:
+        >>> profiles()["resnet34"].t_grad_s
+        0.821
+    """
+    return {name: _shipped(name) for name in profile_names()}
