@@ -4,8 +4,8 @@ Measure one device and one link, or name a shipped profile, and ask:
 
     >>> import speedup
     >>> answer = speedup.recommend("squeezenet", max_workers=8)
-    >>> answer.choice.workers, answer.choice.server, round(answer.choice.speedup, 4)
-    (8, 'distributed', 7.4337)
+    >>> print(answer.headline)
+    Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
     >>> speedup.formula("sync-split", "central", schedule="best")
     D*(t_comm*(N + 1) + t_grad/N)
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
     from speedup.bridge import calibrate
     from speedup.cluster import Link
     from speedup.errors import SpeedupError
-    from speedup.estimates import Estimate, EstimateTable, estimate
+    from speedup.estimates import estimate
     from speedup.explanation import explain
     from speedup.formulas import CATALOGUE, formula
     from speedup.placement import place
     from speedup.plans import Plan
     from speedup.profile import Device, Profile, Timing, Workload, profiles
     from speedup.recommendation import Recommendation, recommend
+    from speedup.tables import Estimate, EstimateTable
 
 __version__ = "0.1.0"
 
 _HOME = {
     "CATALOGUE": "formulas",
     "Device": "profile",
-    "Estimate": "estimates",
-    "EstimateTable": "estimates",
+    "Estimate": "tables",
+    "EstimateTable": "tables",
     "Link": "cluster",
     "Plan": "plans",
     "Profile": "profile",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.files import write_atomically
-from speedup.units import positive, whole
+from speedup.units import positive, show_seconds, whole
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -56,7 +56,8 @@ class Timing:
         samples_s: The samples [s], each the mean of ``loops`` calls, in the order taken.
         loops: Calls per sample.
         warmup: Calls made and thrown away before the first sample.
-        stable: Whether the interval became as narrow as asked for; None where nobody asked.
+        stable: Whether the interval became as narrow as asked for and spread and drift stayed within their
+            limits; None where nobody asked.
         batch: Batch size this was timed at, for t_grad.
         payload_bytes: Bytes moved, for t_comm.
 
@@ -95,6 +96,12 @@ class Timing:
         for name in ("batch", "payload_bytes", "loops"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name))
+
+    def __str__(self) -> str:
+        if self.low_s is None or self.high_s is None or self.level is None:
+            return show_seconds(self.median_s)
+        interval = f"[{show_seconds(self.low_s)}, {show_seconds(self.high_s)}]"
+        return f"{show_seconds(self.median_s)} {interval} ({self.level:.0%})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +248,10 @@ class Profile:
 
     def to_json(self) -> str:
         """Return the profile as one JSON document, raw samples included."""
-        document = {"schema": f"{SCHEMA}/{VERSION}", **_adapter().dump_python(self, mode="json", exclude_none=True)}
+        document = {
+            "schema": f"{SCHEMA}/{VERSION}",
+            **_adapter().dump_python(self, mode="json", exclude_none=True),
+        }
         text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
         # One line for a list of numbers: a thousand samples would be a thousand lines.
         return re.sub(r"\[[-+\d.,\seE]*\]", lambda found: " ".join(found[0].split()), text) + "\n"

@@ -124,5 +124,7 @@ def show_bandwidth(bytes_per_s: float) -> str:
         >>> show_bandwidth(125e6)
         '1 Gbit/s (125 MB/s)'
     """
-    bits = _scaled(8 * bytes_per_s, ((1e12, "Tbit/s"), (1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")))
+    bits = _scaled(
+        8 * bytes_per_s, ((1e12, "Tbit/s"), (1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
+    )
     return f"{bits} ({show_bytes(bytes_per_s)}/s)"

@@ -1,0 +1,48 @@
+# The two commands of the README, and what they are made of. Needs make and Python 3.11 or newer.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test check clean help
+
+help:
+	@echo "make demo   calibrate a small network on this machine and recommend for a 1 Gbit/s network"
+	@echo "make test   run every check: style, types, contracts, tests, notebooks"
+	@echo "make check  style, types and contracts alone"
+	@echo "make clean  remove the environment and what the demo wrote"
+
+# Measuring ends with 5 when the machine was too busy for a stable number: the demo goes on and says so.
+demo: $(VENV)/.calibrate
+	@mkdir -p demo
+	$(BIN)/speedup calibrate squeezenet --batch 16 -o demo/squeezenet.json || [ $$? -eq 5 ]
+	$(BIN)/speedup recommend demo/squeezenet.json --network 1gbit --max-workers 16
+
+test: check
+	$(BIN)/pytest -n auto
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) demo
+
+# Debian ships venv apart from Python; install it where we may.
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than Python 3.11. Run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 4; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv >/dev/null; } \
+		|| { echo "error: $(PYTHON) has no venv. Run: sudo apt-get install python3-venv"; exit 4; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.calibrate: pyproject.toml | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --editable '.[calibrate]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/.calibrate
+	$(BIN)/pip install --quiet --editable '.[calibrate]' --group dev
+	@touch $@

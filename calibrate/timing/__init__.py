@@ -1,0 +1,1 @@
+"""Timing: the sampler and its statistics, unfinished work, and the environment."""

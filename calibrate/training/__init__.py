@@ -1,0 +1,1 @@
+"""Training steps whose duration is measured."""

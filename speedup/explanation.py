@@ -1,0 +1,158 @@
+"""One estimate with its formula and the numbers put in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sympy.printing.str import StrPrinter
+
+from speedup.errors import PlanError
+from speedup.estimates import check_plan_words, estimate_plan
+from speedup.formulas import QUANTITIES, latex, plan_formula, symbols
+from speedup.formulas.symbols import D, N, f_max, f_min
+from speedup.inputs import gather
+from speedup.placement import place
+from speedup.plans import PlacementRule, Plan, Schedule
+from speedup.units import whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sympy import Expr, Symbol
+
+    from speedup.cluster import Link
+    from speedup.inputs import Inputs
+    from speedup.profile import Profile
+    from speedup.tables import Estimate
+
+
+class _NumbersForSymbols(StrPrinter):  # type: ignore[misc]  # SymPy has no types
+    """Print an expression with values where its symbols stand, nothing worked out."""
+
+    def __init__(self, values: dict[Symbol, float]) -> None:
+        super().__init__()
+        self._values = values
+
+    def _print_Symbol(self, expr: Symbol) -> str:  # noqa: N802 - SymPy's name for it
+        return f"{self._values[expr]:.6g}" if expr in self._values else str(expr.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A plan's time, step by step.
+
+    Attributes:
+        estimate: The plan and what the model says of it.
+        expression: t_train [s] in the model's symbols.
+        values: Value of each symbol in it.
+        inputs: Where t_grad and t_comm come from.
+    """
+
+    estimate: Estimate
+    expression: Expr
+    values: dict[Symbol, float]
+    inputs: Inputs
+
+    @property
+    def substituted(self) -> str:
+        """The formula with the numbers put in."""
+        return str(_NumbersForSymbols(self.values).doprint(self.expression))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as one plain document."""
+        return {
+            "schema": "speedup.explanation/1",
+            "inputs": self.inputs.to_dict(),
+            "equation": self.estimate.equation,
+            "formula": f"t_train = {self.expression}",
+            "latex": f"t_{{\\mathrm{{train}}}} = {latex(self.expression)}",
+            "substituted": f"t_train = {self.substituted}",
+            "values": {symbol.name: value for symbol, value in self.values.items()},
+            "estimate": self.estimate.to_dict(),
+        }
+
+    def to_json(self) -> str:
+        """Return the explanation as one JSON document."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def _notations(self) -> list[str]:
+        origin = {symbols.t_grad: self.inputs.t_grad_from, symbols.t_comm: self.inputs.t_comm_from}
+        lines = []
+        for quantity in QUANTITIES:
+            if quantity.symbol in self.values:
+                unit = "" if quantity.unit == "1" else f" {quantity.unit}"
+                source = f" ({origin[quantity.symbol]})" if quantity.symbol in origin else ""
+                name = f"{quantity.symbol.name:6} = {self.values[quantity.symbol]:.6g}{unit}"
+                lines.append(f"  {name:24} {quantity.meaning}{source}")
+        return lines
+
+    def __str__(self) -> str:
+        plan = self.estimate
+        schedule = "" if plan.schedule is Schedule.NONE else f", schedule {plan.schedule}"
+        alone = plan.batches * plan.t_grad_s
+        return "\n".join(
+            [
+                f"{plan.mode}, {plan.server} server{schedule}: equation {plan.equation}",
+                "",
+                *self._notations(),
+                "",
+                f"  t_train = {self.expression}",
+                f"          = {self.substituted}",
+                f"          = {plan.time_s:.6g} s",
+                "",
+                "  S = D*t_grad/t_train                                (4.23)",
+                f"    = {plan.batches}*{plan.t_grad_s:.6g}/{plan.time_s:.6g} = {alone:.6g}/{plan.time_s:.6g}",
+                f"    = {plan.speedup:.4f}",
+                "",
+                f"  efficiency = S/N = {plan.efficiency:.4f}",
+                f"  status     = {plan.status}",
+            ]
+        )
+
+
+def explain(
+    profile: Profile | str | Path | None = None,
+    *,
+    t_grad: float | None = None,
+    t_comm: float | None = None,
+    workers: int = 8,
+    batches: int = 128,
+    mode: str = "sync-join",
+    server: str = "distributed",
+    schedule: str | None = None,
+    method: str = "thesis",
+    placement: str = "equal",
+    network: str | Link | None = None,
+    latency_s: float = 0.0,
+) -> Explanation:
+    """Return the formula of one plan with the numbers put in.
+
+    Args and errors are those of ``estimate``, for a single plan; ``schedule`` is ``mean`` for a central server
+    unless said otherwise.
+
+    Example:
+        >>> explain("squeezenet", workers=8).substituted
+        '128*(0.758 + 2*0.033*(8 - 1)/8)/8'
+    """
+    kinds, rule = check_plan_words(mode, server, schedule or Schedule.MEAN, method, placement)
+    if len(kinds) != 1:
+        raise PlanError("explain takes one mode, one server and one schedule.")
+    chosen_mode, chosen_server, chosen_schedule = kinds[0]
+    plan = Plan(
+        workers=whole("workers", workers),
+        mode=chosen_mode,
+        server=chosen_server,
+        schedule=chosen_schedule,
+        placement=rule,
+    )
+    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, network=network, latency_s=latency_s)
+    found = estimate_plan(plan, inputs, whole("batches", batches), method)
+    expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL)
+    known = {N: workers, D: batches, symbols.t_grad: found.t_grad_s, symbols.t_comm: found.t_comm_s}
+    if {f_max, f_min} & expression.free_symbols:
+        shares = place(inputs.tensor_elements or (), workers, rule).shares
+        known |= {f_max: max(shares), f_min: min(shares)}
+    values = {symbol: value for symbol, value in known.items() if symbol in expression.free_symbols}
+    return Explanation(found, expression, values, inputs)

@@ -1,0 +1,30 @@
+"""The symbolic model: one function an equation, a catalogue by number, t_train for every plan.
+
+Read ``CATALOGUE["4.12"]`` for one equation, ``formula("async", "central", schedule="best")`` for the time of
+a whole run. Expressions are SymPy's: solve, differentiate or ``latex()`` them.
+"""
+
+from speedup.formulas.catalogue import (
+    CATALOGUE,
+    METHODS,
+    Equation,
+    check_method,
+    formula,
+    latex,
+    plan_formula,
+)
+from speedup.formulas.solving import largest_t_comm
+from speedup.formulas.symbols import QUANTITIES, Quantity
+
+__all__ = [
+    "CATALOGUE",
+    "METHODS",
+    "QUANTITIES",
+    "Equation",
+    "Quantity",
+    "check_method",
+    "formula",
+    "largest_t_comm",
+    "latex",
+    "plan_formula",
+]

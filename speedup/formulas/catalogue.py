@@ -1,0 +1,253 @@
+"""Every equation by its number, and the expression of t_train for every kind of plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import sympy
+from sympy import Contains, Eq, Expr, Interval, Rational, Symbol, Tuple
+
+from speedup.errors import PlanError
+from speedup.formulas import asynchronous, exact, synchronous
+from speedup.formulas.symbols import LATEX_NAMES, D, N, S, t_grad, t_iter, t_sem, t_train
+from speedup.plans import (
+    CENTRAL_SCHEDULES,
+    SERVERS,
+    TRAINING_MODES,
+    PlacementRule,
+    Schedule,
+    ServerKind,
+    UpdateMode,
+    one_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+METHODS = ("thesis", "exact")
+
+
+def _mean(best: Expr, worst: Expr) -> Expr:
+    return Rational(1, 2) * best + Rational(1, 2) * worst
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """One numbered equation.
+
+    Attributes:
+        id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
+            unequal shares, which are this project's.
+        title: What it gives.
+        symbol: Left-hand side.
+        expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
+    """
+
+    id: str
+    title: str
+    symbol: Symbol
+    expression: Expr | Tuple
+
+    @property
+    def statement(self) -> sympy.Basic:
+        """The equation as SymPy's ``Eq``; membership in an interval for a pair of bounds."""
+        if isinstance(self.expression, Tuple):
+            return Contains(self.symbol, Interval(*self.expression), evaluate=False)
+        return Eq(self.symbol, self.expression, evaluate=False)
+
+    def latex(self) -> str:
+        r"""Return the equation in LaTeX.
+
+        Example:
+            >>> print(CATALOGUE["7.1"].latex())
+            t_{\mathrm{sem}}^{\mathrm{BEST}} = t_{\mathrm{comm}}
+        """
+        left = sympy.latex(self.symbol, symbol_names=_left_latex(self.symbol))
+        if isinstance(self.expression, Tuple):
+            low, high = (latex(bound) for bound in self.expression)
+            return rf"{left} \in \left\langle {low}, {high} \right\rangle"
+        return f"{left} = {latex(self.expression)}"
+
+
+def _left_latex(symbol: Symbol) -> dict[Symbol, str]:
+    """Typeset ``t_iter_N^BEST`` as t with the index (iter, N) and the case above."""
+    if symbol in LATEX_NAMES:
+        return LATEX_NAMES
+    base, _, case = symbol.name.partition("^")
+    letter, *index = base.split("_")
+    if not index:
+        return {symbol: rf"\{letter}"}
+    words = ",".join([rf"\mathrm{{{index[0]}}}", *index[1:]])
+    return {symbol: f"{letter}_{{{words}}}" + (rf"^{{\mathrm{{{case}}}}}" if case else "")}
+
+
+def latex(expression: Expr) -> str:
+    r"""Return an expression of this model in LaTeX, with its symbols typeset as the glossary says.
+
+    Example:
+        >>> print(latex(N * t_grad))
+        N t_{\mathrm{grad}}
+    """
+    return str(sympy.latex(expression, symbol_names=LATEX_NAMES))
+
+
+def _left(name: str) -> Symbol:
+    return Symbol(name, positive=True)
+
+
+def _entries() -> tuple[Equation, ...]:
+    def entry(number: str, title: str, symbol: Symbol | str, function: Callable[[], Expr]) -> Equation:
+        return Equation(number, title, _left(symbol) if isinstance(symbol, str) else symbol, function())
+
+    y, a, x = synchronous, asynchronous, exact
+    return (
+        entry("4.1", "whole computation", "t_comp", y.t_comp),
+        entry("4.2", "synchronous run", t_train, y.t_train_sync),
+        entry("4.3", "iteration, slowest unit", t_iter, y.t_iter_slowest),
+        entry("4.4", "iteration, best, last worker", "t_iter_N^BEST", y.t_iter_best_worker),
+        entry("4.5", "iteration, best, server", "t_iter_ps^BEST", y.t_iter_best_server),
+        entry("4.6", "iteration, central, best", "t_iter^BEST", y.t_iter_best),
+        entry("4.7", "iteration, worst, worker", "t_iter_i^WORST", y.t_iter_worst_worker),
+        entry("4.8", "iteration, worst, server", "t_iter_ps^WORST", y.t_iter_worst_server),
+        entry("4.9", "iteration, central, worst", "t_iter^WORST", y.t_iter_worst),
+        entry("4.10", "iteration, central, range", t_iter, y.t_iter_bounds),
+        entry("4.11", "iteration, central, mean", t_iter, y.t_iter_mean),
+        entry("4.12", "iteration, distributed, equal shares", t_iter, y.t_iter_distributed),
+        entry("4.13", "asynchronous run, best, last worker", "t_train_N^BEST", a.t_train_best_worker),
+        entry("4.14", "asynchronous run, best, server", "t_train_ps^BEST", a.t_train_best_server),
+        entry("4.15", "asynchronous run, central, best", "t_train^BEST", a.t_train_best),
+        entry("4.16", "asynchronous run, worst, worker", "t_train_i^WORST", a.t_train_worst_worker),
+        entry("4.17", "asynchronous run, worst, server", "t_train_ps^WORST", a.t_train_worst_server),
+        entry("4.18", "asynchronous run, central, worst", "t_train^WORST", a.t_train_worst),
+        entry("4.19", "asynchronous run, central, range", t_train, a.t_train_bounds),
+        entry("4.20", "asynchronous run, central, mean", t_train, a.t_train_mean),
+        entry("4.21", "asynchronous run, distributed, equal shares", t_train, a.t_train_distributed),
+        entry("4.22", "speedup", S, a.speedup),
+        entry("4.23", "speedup over D batches on one worker", S, a.speedup_over_sequential),
+        entry("7.1", "guarded transfer, empty queue", "t_sem^BEST", a.t_sem_best),
+        entry("7.2", "guarded transfer, full queue", "t_sem^WORST", a.t_sem_worst),
+        entry("7.3", "guarded transfer, range", t_sem, a.t_sem_bounds),
+        entry("W.1", "sync-join run, central, best, whole batches", t_train, x.t_train_join_best),
+        entry("W.2", "run in lockstep, central, worst, whole batches", t_train, x.t_train_lockstep),
+        entry(
+            "W.3",
+            "asynchronous run, central, first come first served, whole batches",
+            t_train,
+            x.t_train_fifo,
+        ),
+        entry("W.4", "run, distributed, equal shares, whole batches", t_train, x.t_train_whole_rounds),
+        entry(
+            "W.5",
+            "sync-join run, central, mean, whole batches",
+            t_train,
+            lambda: _mean(x.t_train_join_best(), x.t_train_lockstep()),
+        ),
+        entry(
+            "W.6",
+            "asynchronous run, central, mean, whole batches",
+            t_train,
+            lambda: _mean(x.t_train_fifo(), x.t_train_lockstep()),
+        ),
+        entry("P.1", "pull or push phase in units of t_comm, unequal shares", "phi", x.phase),
+        entry("P.2", "iteration, distributed, unequal shares", t_iter, x.t_iter_placed),
+        entry("P.3", "run, distributed, unequal shares", t_train, x.t_train_placed),
+        entry("P.4", "run, distributed, unequal shares, whole batches", t_train, x.t_train_placed_whole_rounds),
+    )
+
+
+CATALOGUE: dict[str, Equation] = {equation.id: equation for equation in _entries()}
+
+# Section 7.2 turns the best case into the rule: with constant times a queued semaphore IS the best order.
+_ITERATION = {
+    Schedule.BEST: ("4.6", synchronous.t_iter_best),
+    Schedule.WORST: ("4.9", synchronous.t_iter_worst),
+    Schedule.MEAN: ("4.11", synchronous.t_iter_mean),
+    Schedule.SEMAPHORE: ("4.6", synchronous.t_iter_best),
+}
+_RUN = {
+    ("thesis", UpdateMode.ASYNC): {"best": "4.15", "worst": "4.18", "mean": "4.20", "semaphore": "4.15"},
+    ("exact", UpdateMode.ASYNC): {"best": "W.3", "worst": "W.2", "mean": "W.6", "semaphore": "W.3"},
+    ("exact", UpdateMode.SYNC_JOIN): {"best": "W.1", "worst": "W.2", "mean": "W.5", "semaphore": "W.1"},
+}
+
+
+def _iteration(server: ServerKind, schedule: Schedule, *, equal: bool) -> tuple[str, Callable[..., Expr]]:
+    if server is ServerKind.CENTRAL:
+        return _ITERATION[schedule]
+    return ("4.12", synchronous.t_iter_distributed) if equal else ("P.2", exact.t_iter_placed)
+
+
+def _distributed_run(method: str, *, equal: bool) -> str:
+    if method == "thesis":
+        return "4.21" if equal else "P.3"
+    return "W.4" if equal else "P.4"
+
+
+@cache
+def plan_formula(
+    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool
+) -> tuple[Expr, str]:
+    """Return t_train of a kind of plan [s] and the number of the equation that gives it."""
+    if mode is UpdateMode.SEQUENTIAL:
+        return D * t_grad, "4.23"
+    if mode is UpdateMode.SYNC_SPLIT:
+        # D iterations are whole whatever N is, so the thesis's form is the exact one too.
+        number, function = _iteration(server, schedule, equal=equal)
+        return synchronous.t_train_sync(D, function(t_grad=t_grad / N)), number
+    if server is ServerKind.CENTRAL and (method, mode) in _RUN:
+        number = _RUN[method, mode][schedule]
+        return CATALOGUE[number].expression, number
+    if mode is UpdateMode.SYNC_JOIN and method == "thesis":
+        number, function = _iteration(server, schedule, equal=equal)
+        return synchronous.t_train_sync(D / N, function()), number
+    number = _distributed_run(method, equal=equal)
+    return CATALOGUE[number].expression, number
+
+
+def formula(
+    mode: str, server: str, *, schedule: str | None = None, method: str = "thesis", placement: str = "equal"
+) -> Expr:
+    """Return the expression of t_train [s] in the symbols ``N D t_grad t_comm``.
+
+    Args:
+        mode: ``sync-join``, ``sync-split`` or ``async``.
+        server: ``central`` or ``distributed``.
+        schedule: How a central server's link is shared: ``best``, ``worst``, ``mean`` (the default) or
+            ``semaphore``. A distributed server has none.
+        method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
+        placement: ``equal`` shares of a distributed server (4.12), or any other rule, which gives the
+            form in the largest and smallest share, ``f_max`` and ``f_min``.
+
+    Raises:
+        PlanError: A word is unknown, or a schedule was given for a distributed server.
+
+    Example:
+        >>> formula("async", "central", schedule="worst")
+        D*(2*N*t_comm + t_grad)/N
+        >>> t = formula("sync-split", "central", schedule="best")
+        >>> sympy.solve(t.diff(N), N)
+        [sqrt(t_grad)/sqrt(t_comm)]
+    """
+    chosen_mode = one_of("mode", mode, TRAINING_MODES)
+    chosen_server = one_of("server", server, SERVERS)
+    rule = one_of("placement", placement, PlacementRule)
+    check_method(method)
+    central = chosen_server is ServerKind.CENTRAL
+    if schedule is not None and not central:
+        raise PlanError(f'schedule = "{schedule}" belongs to a central server; a distributed one has none.')
+    if rule is not PlacementRule.EQUAL and central:
+        raise PlanError(f'placement = "{rule}" belongs to a distributed server; a central one holds all tensors.')
+    chosen = one_of("schedule", schedule or Schedule.MEAN, CENTRAL_SCHEDULES) if central else Schedule.NONE
+    return plan_formula(chosen_mode, chosen_server, chosen, method, equal=rule is PlacementRule.EQUAL)[0]
+
+
+def check_method(method: str) -> None:
+    """Refuse a method that does not exist.
+
+    Raises:
+        PlanError: It does not.
+    """
+    if method not in METHODS:
+        raise PlanError(f'method = "{method}" is unknown. Allowed: {", ".join(METHODS)}.')

@@ -1,0 +1,44 @@
+"""Formulas turned round: what a link must do for a run to be fast enough."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sympy import Expr, Max, Min, Symbol, oo
+
+from speedup.formulas.symbols import t_comm
+
+
+def _branches(expression: Expr) -> list[Expr]:
+    """Return the expression with every Max replaced by each of its arguments in turn."""
+    largest = next(iter(expression.atoms(Max)), None)
+    if largest is None:
+        return [expression]
+    return [branch for choice in largest.args for branch in _branches(expression.subs(largest, choice))]
+
+
+@cache
+def largest_t_comm(t_train: Expr, budget: Symbol) -> Expr:
+    r"""Return the longest transfer [s] with which a run still ends within a budget.
+
+    Every t_train of the catalogue is the largest of lines a + b t_comm with b >= 0, so the answer is the
+    smallest of the lines' own:
+
+    .. math:: t_{comm} \le \min_k \frac{T - a_k}{b_k}
+
+    A negative value means that no link is fast enough.
+
+    Args:
+        t_train: Time of the run [s], in ``t_comm``.
+        budget: Symbol of the time T it may take [s].
+
+    Example:
+        >>> from speedup.formulas import formula
+        >>> largest_t_comm(formula("sync-join", "central", schedule="best"), Symbol("T"))
+        N*(-D*t_grad/N + T)/(D*(N + 1))
+    """
+    limits = []
+    for branch in _branches(t_train):
+        slope = branch.diff(t_comm)
+        limits.append((budget - branch.subs(t_comm, 0)) / slope.factor() if slope != 0 else oo)
+    return Min(*limits)

@@ -1,0 +1,42 @@
+"""The one place where expressions become functions of numbers.
+
+``sympy.lambdify`` prints some functions wrongly or not at all, so only here is it called, and the tests
+compare every equation that passes through with SymPy's own evaluation.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@lru_cache(maxsize=512)
+def numeric(expression: sympy.Basic, arguments: tuple[sympy.Symbol, ...]) -> Callable[..., Any]:
+    """Return a NumPy function of ``arguments`` that evaluates ``expression``.
+
+    Args:
+        expression: Expression, or ``Tuple`` of them, whose symbols are among the arguments.
+        arguments: Symbols in the order in which their values are passed: floats, or arrays that broadcast.
+
+    Returns:
+        The function; a tuple of results for a ``Tuple``. Compiled once for each expression.
+
+    Raises:
+        ValueError: The expression has a symbol that is no argument.
+
+    Example:
+        >>> from speedup.formulas.symbols import N, t_comm
+        >>> numeric(N * t_comm, (N, t_comm))(8.0, 0.5)
+        4.0
+    """
+    strangers = expression.free_symbols - set(arguments)
+    if strangers:
+        raise ValueError(f"expression has symbols that are no arguments: {sorted(map(str, strangers))}")
+    # No cse: it pulls 1/N out of floor(D/N), and 237 * (1/237) is below 1.
+    function: Callable[..., Any] = sympy.lambdify(arguments, expression, modules="numpy", cse=False)
+    return function

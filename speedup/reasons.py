@@ -1,0 +1,293 @@
+"""Why a plan was chosen and what would change the answer, in sentences made from numbers of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from speedup.estimates import estimate_plan, tabulate, worker_counts
+from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.profile import Provenance
+from speedup.tables import Estimate, EstimateTable, Status
+from speedup.text import ratio
+from speedup.units import show_bandwidth, show_bytes, show_seconds
+
+if TYPE_CHECKING:
+    from speedup.inputs import Inputs
+    from speedup.profile import Profile
+
+EFFICIENT = 0.8
+"""Efficiency for which the required link is worked out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A choice and the table it was made from."""
+
+    choice: Estimate
+    table: EstimateTable
+
+    @property
+    def inputs(self) -> Inputs:
+        """The two times of the model."""
+        return self.table.inputs
+
+    @property
+    def family(self) -> EstimateTable:
+        """The rows that differ from the choice in the number of workers only."""
+        same = [
+            (one.mode, one.server, one.schedule) == (self.choice.mode, self.choice.server, self.choice.schedule)
+            for one in self.table.families
+        ]
+        return self.table.take(np.array(same)[self.table.family])
+
+    def variant(self, **changes: Any) -> Estimate:  # noqa: ANN401 - the fields of Plan
+        """Return the chosen plan with some of its fields changed."""
+        choice = self.choice
+        return estimate_plan(replace(choice.plan, **changes), self.inputs, choice.batches, choice.method)
+
+
+def describe(plan: Estimate) -> str:
+    """Name a plan in words."""
+    if plan.mode is UpdateMode.SEQUENTIAL:
+        return "one worker alone"
+    server = f"{plan.server} server" + (" with semaphore" if plan.schedule is Schedule.SEMAPHORE else "")
+    return f"{plan.workers} worker{'s' if plan.workers != 1 else ''}, {plan.mode}, {server}"
+
+
+def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateTable) -> tuple[str, ...]:
+    """Return why the choice was made and what would change it."""
+    case = Case(choice, table)
+    if choice.mode is UpdateMode.SEQUENTIAL:
+        found = [_nothing_beats_one(case), _one_worker_limit(case), _link_to_scale(case, runners_up)]
+        if case.table.speedup.max() <= 1:
+            found.append(_machines_to_scale(case))
+        return tuple(filter(None, found))
+    found = [
+        _gain(case),
+        _limit(case),
+        _more_workers(case),
+        _next_best(case, runners_up),
+        _bracket(case),
+        _placed(case),
+        _link_for_efficiency(case),
+    ]
+    return tuple(filter(None, found))
+
+
+def _gain(case: Case) -> str:
+    plan = case.choice
+    alone = plan.batches * plan.t_grad_s
+    verb = "finishes" if plan.workers == 1 else "finish"
+    return (
+        f"{describe(plan).capitalize()} {verb} {plan.batches} batches in {show_seconds(plan.time_s)}; one worker alone "
+        f"takes {show_seconds(alone)}: speedup {ratio(plan.speedup)}, efficiency {plan.efficiency:.0%}."
+    )
+
+
+def _limit(case: Case) -> str:
+    plan = case.choice
+    compute = plan.t_grad_s / (plan.workers if plan.mode is UpdateMode.SYNC_SPLIT else 1)
+    network = plan.t_iter_s - compute
+    limited = "the network" if network > compute else "computing"
+    return (
+        f"Limited by {limited}: of {show_seconds(plan.t_iter_s)} an iteration, {show_seconds(compute)} "
+        f"({compute / plan.t_iter_s:.0%}) compute and {show_seconds(network)} ({network / plan.t_iter_s:.0%}) move "
+        "weights and gradients or wait for them."
+    )
+
+
+def _more_workers(case: Case) -> str:
+    family, plan = case.family, case.choice
+    more = family.workers > plan.workers
+    if more.any():
+        other = family.take(more)[0]
+        verdict = "More workers do not pay" if other.time_s >= plan.time_s else "More workers are less efficient"
+        return f"{verdict}: {other.workers} give speedup {ratio(other.speedup)}, efficiency {other.efficiency:.1%}."
+    if plan.mode is not UpdateMode.SYNC_SPLIT and plan.workers >= plan.batches:
+        return f"{plan.batches} batches keep at most {plan.batches} workers busy."
+    other = case.variant(workers=2 * plan.workers)
+    if other.time_s >= plan.time_s or other.status is Status.IDLE_WORKERS:
+        return ""
+    return f"{plan.workers} is the largest count allowed; {other.workers} would give speedup {ratio(other.speedup)}."
+
+
+def _next_best(case: Case, runners_up: tuple[Estimate, ...]) -> str:
+    if not runners_up:
+        return ""
+    other, plan = runners_up[0], case.choice
+    longer = other.time_s / plan.time_s - 1
+    if longer > 1e-9:
+        slower = f"{longer:.1%} slower" if longer < 1 else f"{ratio(1 + longer)} times the time"
+        return f"Next best: {describe(other)}, {slower}."
+    why = ", whose gradients are never stale" if other.mode is UpdateMode.ASYNC else ""
+    return f"{describe(other).capitalize()} is predicted to take the same time; {plan.mode} is preferred{why}."
+
+
+def _bracket(case: Case) -> str:
+    if case.choice.server is not ServerKind.CENTRAL or case.choice.schedule is not Schedule.MEAN:
+        return ""
+    worst, best = case.variant(schedule=Schedule.WORST), case.variant(schedule=Schedule.BEST)
+    return (
+        f"Nothing orders the transfers at this central server: speedup {ratio(worst.speedup)} if all transfer at once "
+        f"({worst.equation}), {ratio(best.speedup)} if one at a time ({best.equation}), which a semaphore would ensure."
+    )
+
+
+def _placed(case: Case) -> str:
+    plan = case.choice
+    if plan.server is not ServerKind.DISTRIBUTED or plan.placement is not PlacementRule.EQUAL:
+        return ""
+    if case.inputs.tensor_elements is None or plan.workers == 1:
+        return ""
+    greedy = case.variant(placement=PlacementRule.GREEDY)
+    if greedy.time_s < 1.01 * plan.time_s:
+        return ""
+    return (
+        f"Assumes equal shares of the weights: whole tensors placed by Algorithm 3.7 give speedup "
+        f"{ratio(greedy.speedup)} instead of {ratio(plan.speedup)}. Split tensors by bytes."
+    )
+
+
+def _t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
+    """Return the longest transfer with which a plan still ends in ``time_s``."""
+    from sympy import Symbol  # noqa: PLC0415 - loaded with the first estimate, not with this module
+
+    from speedup.formulas import largest_t_comm, plan_formula  # noqa: PLC0415
+    from speedup.formulas.symbols import D, N, f_max, f_min, t_grad  # noqa: PLC0415
+    from speedup.numeric import numeric  # noqa: PLC0415
+    from speedup.placement import place  # noqa: PLC0415
+
+    equal = plan.placement is PlacementRule.EQUAL
+    budget = Symbol("t_budget", positive=True)
+    expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, plan.method, equal=equal)
+    shares = (0.0,) if equal else place(case.inputs.tensor_elements or (), plan.workers, plan.placement).shares
+    function = numeric(largest_t_comm(expression, budget), (N, D, t_grad, budget, f_max, f_min))
+    workers, batches = float(plan.workers), float(plan.batches)
+    return float(function(workers, batches, plan.t_grad_s, time_s, max(shares), min(shares)))
+
+
+def _link_words(case: Case, t_comm_s: float) -> str:
+    """Say how long a transfer may take and, where the payload is known, which link that needs."""
+    words = f"one transfer must take at most {show_seconds(t_comm_s)} (now {show_seconds(case.inputs.t_comm_s)})"
+    if case.inputs.profile is None:
+        return words
+    payload = case.inputs.profile.workload.payload_bytes
+    latency = case.inputs.link.latency_s if case.inputs.link else 0.0
+    if t_comm_s <= latency:
+        return f"{words}, less than the link's latency alone"
+    return f"{words}: {show_bytes(payload)} over {show_bandwidth(payload / (t_comm_s - latency))}"
+
+
+def _link_for_efficiency(case: Case) -> str:
+    plan = case.choice
+    if plan.efficiency >= EFFICIENT or plan.workers == 1:
+        return ""
+    limit = _t_comm_limit(case, plan, plan.batches * plan.t_grad_s / (EFFICIENT * plan.workers))
+    if limit <= 0:
+        return f"No link gives this plan {EFFICIENT:.0%} efficiency."
+    return f"For {EFFICIENT:.0%} efficiency at {plan.workers} workers, {_link_words(case, limit)}."
+
+
+def _nothing_beats_one(case: Case) -> str:
+    rivals = case.table.take(case.table.workers > 1)
+    if not len(rivals):
+        return "One worker alone: no other plan was allowed."
+    best = rivals[int(np.argmin(rivals.time_s))]
+    if best.speedup > 1:
+        return (
+            f"{describe(best).capitalize()} reach speedup {ratio(best.speedup)}, but at {best.efficiency:.1%} "
+            "efficiency, less than was asked for."
+        )
+    return (
+        f"No plan with up to {rivals.workers.max()} workers beats one worker alone: the best, {describe(best)}, "
+        f"reaches speedup {ratio(best.speedup)}."
+    )
+
+
+def _one_worker_limit(case: Case) -> str:
+    t_comm, t_grad = case.inputs.t_comm_s, case.inputs.t_grad_s
+    if t_comm < t_grad:
+        return ""
+    return (
+        f"The network is the limit: moving the weights once takes {show_seconds(t_comm)}, "
+        f"{ratio(t_comm / t_grad)} times the {show_seconds(t_grad)} of computing a batch."
+    )
+
+
+def _kinds(case: Case) -> list[tuple[UpdateMode, ServerKind, Schedule]]:
+    found = [(family.mode, family.server, family.schedule) for family in case.table.families]
+    return [kind for kind in found if kind[0] is not UpdateMode.SEQUENTIAL]
+
+
+def _link_to_scale(case: Case, runners_up: tuple[Estimate, ...]) -> str:
+    """Say which link would make more than one worker pay, and with which plan."""
+    slower = [plan for plan in runners_up if plan.speedup <= 1]
+    if not slower:
+        return ""
+    limits = [(_t_comm_limit(case, plan, plan.batches * plan.t_grad_s), plan) for plan in slower]
+    limit, plan = max(limits, key=lambda pair: pair[0])
+    return f"For {describe(plan)} to be faster than one worker, {_link_words(case, limit)}." if limit > 0 else ""
+
+
+def _machines_to_scale(case: Case) -> str:
+    """Say from which worker count on, beyond those allowed, some plan beats one worker."""
+    plan, most = case.choice, int(case.table.workers.max())
+    if plan.batches <= most:
+        return ""
+    counts = worker_counts(range(most + 1, plan.batches + 1))
+    beyond = tabulate(case.inputs, _kinds(case), counts, plan.batches, plan.method, case.table.placement)
+    faster = beyond.take(beyond.speedup > 1)
+    if not len(faster):
+        return f"No count up to {plan.batches}, one batch a worker, beats one worker either."
+    fewest = faster.take(faster.workers == faster.workers.min())
+    first = fewest[int(np.argmin(fewest.time_s))]
+    return f"The smallest count that beats one worker: {describe(first)}, speedup {ratio(first.speedup)}."
+
+
+def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
+    """Return what the numbers rest on and where they stop."""
+    inputs = table.inputs
+    notes = [_t_grad_origin(inputs), _t_comm_origin(inputs)]
+    notes.append(
+        "Model: equal workers and links with constant times, no overlap of transfers with computing, weight update "
+        f"at the server neglected; {'formulas as printed' if choice.method == 'thesis' else 'whole batches'}."
+    )
+    if choice.status is not Status.OK:
+        notes.append(
+            f"Status {choice.status}: {choice.batches} batches on {choice.workers} workers do not come out "
+            'whole; method="exact" counts whole batches.'
+        )
+    if choice.mode is UpdateMode.SYNC_SPLIT:
+        notes.append(f"Assumes that 1/{choice.workers} of a batch takes 1/{choice.workers} of its time.")
+    if choice.mode is UpdateMode.SYNC_JOIN:
+        notes.append(f"Speedup counts batches, not accuracy: an update here averages {choice.workers} batches.")
+    if choice.mode is UpdateMode.ASYNC:
+        notes.append(
+            f"Speedup counts batches, not accuracy: gradients here are about {choice.workers - 1} updates old."
+        )
+    return (*notes, *(inputs.profile.warnings if inputs.profile else ()))
+
+
+def _t_grad_origin(inputs: Inputs) -> str:
+    profile = inputs.profile
+    if profile is None or inputs.t_grad_from is Provenance.ASSUMED:
+        return f"t_grad = {show_seconds(inputs.t_grad_s)}, {inputs.t_grad_from} (given)."
+    return f"t_grad = {profile.t_grad_timing}, {inputs.t_grad_from} on {profile.device}, {_batch(profile)}."
+
+
+def _batch(profile: Profile) -> str:
+    return f"batch {profile.workload.batch}" if profile.workload.batch else "batch size not stated"
+
+
+def _t_comm_origin(inputs: Inputs) -> str:
+    text = f"t_comm = {show_seconds(inputs.t_comm_s)}, {inputs.t_comm_from}"
+    if inputs.link and inputs.profile:
+        payload = show_bytes(inputs.profile.workload.payload_bytes)
+        return (
+            f"{text}: {payload} over {inputs.link}, the full line rate; TCP over Ethernet delivers up to 94 % of it. "
+            "Measure the link to be sure."
+        )
+    return f"{text} (given)." if inputs.t_comm_from is Provenance.ASSUMED else f"{text}."

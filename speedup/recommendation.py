@@ -1,0 +1,251 @@
+"""All plans in, one choice out, with its reasons."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from speedup.errors import PlanError, UnitError
+from speedup.estimates import check_plan_words, tabulate, worker_counts
+from speedup.inputs import gather
+from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.reasons import describe, reasons, validity
+from speedup.tables import Estimate, EstimateTable, Status, status_index
+from speedup.text import HEAD, cells, plan_lines, ratio
+from speedup.units import show_bytes, show_seconds, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from speedup.cluster import Link
+    from speedup.inputs import Inputs
+    from speedup.profile import Profile
+    from speedup.tables import Integers
+
+DEFAULT_MAX_WORKERS = 8
+_OBJECTIVES = ("time",)
+_SEQUENTIAL = (UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
+# Of plans that take the same time, the simpler one: no stale gradients before stale ones.
+_PREFERENCE = (UpdateMode.SEQUENTIAL, UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
+_SAME_TIME = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to use, why, and what the answer rests on.
+
+    Attributes:
+        choice: The plan to use; ``mode`` is ``sequential`` for one worker alone.
+        runners_up: The best plan of each other kind that is efficient enough, fastest first.
+        reasons: Why, and what would change the answer.
+        validity: What the numbers rest on and where they stop.
+        table: Every plan that was considered.
+    """
+
+    choice: Estimate
+    runners_up: tuple[Estimate, ...]
+    reasons: tuple[str, ...]
+    validity: tuple[str, ...]
+    table: EstimateTable
+
+    @property
+    def headline(self) -> str:
+        """The answer in one sentence."""
+        plan = self.choice
+        if plan.mode is UpdateMode.SEQUENTIAL:
+            return f"Use one worker: {plan.batches} batches take {show_seconds(plan.time_s)}."
+        return (
+            f"Use {describe(plan)}: speedup {ratio(plan.speedup)}, efficiency {plan.efficiency:.0%}, "
+            f"{show_seconds(plan.time_s)} for {plan.batches} batches."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recommendation as one plain document, the table included."""
+        return {
+            "schema": "speedup.recommendation/1",
+            "headline": self.headline,
+            "inputs": self.table.inputs.to_dict(),
+            "choice": self.choice.to_dict(),
+            "runners_up": [plan.to_dict() for plan in self.runners_up],
+            "reasons": list(self.reasons),
+            "validity": list(self.validity),
+            "rows": self.table.to_dict()["rows"],
+        }
+
+    def to_json(self) -> str:
+        """Return the recommendation as one JSON document."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def __str__(self) -> str:
+        parts = [
+            _title(self.table.inputs),
+            "",
+            f"  {self.headline}",
+            "",
+            *(f"  {line}" for line in plan_lines(self._shown())),
+            "",
+        ]
+        for title, lines in (("Why", self.reasons), ("Rests on", self.validity)):
+            parts += [f"{title}:", *(f"  - {line}" for line in lines), ""]
+        return "\n".join(parts).rstrip()
+
+    def _repr_html_(self) -> str:
+        rows = (cells(plan) for plan in self._shown())
+        table = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEAD)
+        lists = "".join(
+            f"<p><b>{title}</b></p><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
+            for title, lines in (("Why", self.reasons), ("Rests on", self.validity))
+        )
+        return (
+            f"<p>{html.escape(_title(self.table.inputs))}</p><p><b>{html.escape(self.headline)}</b></p>"
+            f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
+        )
+
+    def _shown(self) -> tuple[Estimate, ...]:
+        return (self.choice, *self.runners_up)
+
+
+def _title(inputs: Inputs) -> str:
+    times = (
+        f"t_grad {show_seconds(inputs.t_grad_s)} ({inputs.t_grad_from}), "
+        f"t_comm {show_seconds(inputs.t_comm_s)} ({inputs.t_comm_from})"
+    )
+    if inputs.profile is None:
+        return times
+    load = inputs.profile.workload
+    return (
+        f"{load.architecture}, {load.parameters / 1e6:.3g} M parameters, {show_bytes(load.payload_bytes)} a transfer; "
+        f"profile {inputs.profile.name} ({inputs.profile.device})\n{times}"
+    )
+
+
+def _counts(workers: int | Iterable[int] | None, max_workers: int | None) -> Integers:
+    if workers is not None and max_workers is not None:
+        raise PlanError("workers and max_workers were both given; workers lists the counts, max_workers means 1 to it.")
+    if workers is not None:
+        return worker_counts(workers)
+    most = DEFAULT_MAX_WORKERS if max_workers is None else whole("max_workers", max_workers)
+    return worker_counts(range(1, most + 1))
+
+
+def _check_objective(objective: str, min_efficiency: float | None) -> None:
+    if objective not in _OBJECTIVES:
+        raise PlanError(f'objective = "{objective}" is unknown. Allowed: {", ".join(_OBJECTIVES)}.')
+    if min_efficiency is not None and not 0 < min_efficiency <= 1:
+        raise UnitError(f"min_efficiency = {min_efficiency}; it must be above 0 and at most 1, such as 0.8.")
+
+
+def _candidates(everything: EstimateTable, alone: EstimateTable | None) -> EstimateTable:
+    """Put one worker alone first, and leave out plans in which some workers never compute."""
+    table = everything.take(everything.status != status_index(Status.IDLE_WORKERS))
+    return table if alone is None else alone.followed_by(table)
+
+
+def _order(table: EstimateTable) -> NDArray[np.int64]:
+    """Return the rows from best to worst; of the same time, fewer workers and simpler modes first."""
+    preference = np.array([_PREFERENCE.index(family.mode) for family in table.families])[table.family]
+    # Times that differ in the last bits are the same time: rank them by the shortest of their group.
+    by_time = np.argsort(table.time_s, kind="stable")
+    steps = np.diff(table.time_s[by_time], prepend=table.time_s[by_time[0]])
+    groups = np.empty(len(table), dtype=np.int64)
+    groups[by_time] = np.cumsum(steps > _SAME_TIME * table.time_s[by_time])
+    return np.lexsort((table.family, table.machines, preference, table.workers, groups))
+
+
+def _choose(table: EstimateTable, min_efficiency: float | None) -> tuple[Estimate, tuple[Estimate, ...]]:
+    """Return the best plan and the best of every other family."""
+    order = _order(table)
+    enough = table.efficiency[order] >= (min_efficiency or 0) - 1e-12
+    if not enough.any():
+        best = float(table.efficiency.max())
+        raise PlanError(
+            f"no plan reaches min_efficiency = {min_efficiency}; the highest is {best:.3f}. "
+            "Lower it, or allow one worker."
+        )
+    order = order[enough]
+    return table[order[0]], _leaders(table, order, order[0])
+
+
+def _leaders(table: EstimateTable, order: NDArray[np.int64], chosen: int) -> tuple[Estimate, ...]:
+    """Return the best row of every other family; a server for a single worker is no rival."""
+    alone = [index for index, family in enumerate(table.families) if family.mode is UpdateMode.SEQUENTIAL]
+    rivals = order[(table.workers[order] > 1) | np.isin(table.family[order], alone)]
+    _, leaders = np.unique(table.family[rivals], return_index=True)
+    return tuple(table[row] for row in rivals[np.sort(leaders)] if table.family[row] != table.family[chosen])
+
+
+def recommend(
+    profile_or_name: Profile | str | Path | None = None,
+    *,
+    t_grad: float | None = None,
+    t_comm: float | None = None,
+    network: str | Link | None = None,
+    workers: int | Iterable[int] | None = None,
+    max_workers: int | None = None,
+    batches: int = 128,
+    modes: str | Iterable[str] | None = None,
+    servers: str | Iterable[str] | None = None,
+    schedules: str | Iterable[str] = ("mean",),
+    objective: str = "time",
+    min_efficiency: float | None = None,
+    method: str = "thesis",
+    placement: str = "equal",
+    latency_s: float = 0.0,
+) -> Recommendation:
+    """Say how many workers to use and with which server, and why.
+
+    The choice is the plan with the smallest ``time_s`` of its own table. One worker alone is among the plans
+    unless ``workers`` leaves it out, and it is a good answer.
+
+    Args:
+        profile_or_name: Profile, name of a shipped one, or path of a file.
+        t_grad: Gradient of one batch on one worker [s]; beats the profile's.
+        t_comm: One transfer of all weights or gradients [s]; beats the profile's.
+        network: Bandwidth such as ``"1gbit"``, or a ``Link``; gives t_comm from the profile's payload.
+        workers: The counts to consider, one or many.
+        max_workers: Consider 1 to this many; 8 if neither is given.
+        batches: Batches of the whole run, D.
+        modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
+        servers: Some of ``central``, ``distributed``; both by default.
+        schedules: What is expected of a central server: ``mean`` of best and worst by default, since nothing
+            orders its transfers; ``semaphore`` if yours has one.
+        objective: ``time``, of the whole run.
+        min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
+        method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
+        placement: ``equal`` shares of a distributed server, or ``greedy``, ``lpt``, ``bytes``.
+        latency_s: Fixed time of one message [s], with a network given as text.
+
+    Raises:
+        UnitError: A number is out of its range, or the network cannot be read.
+        PlanError: A word is unknown, too little was given, or no plan is efficient enough.
+        ProfileError: The profile's file is broken, or has no t_comm and no network was named.
+        UnknownNameError: No shipped profile has that name.
+
+    Example:
+        >>> recommend("vgg16e").choice.workers
+        1
+        >>> print(recommend("squeezenet").headline)
+        Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
+    """
+    _check_objective(objective, min_efficiency)
+    kinds, rule = check_plan_words(modes, servers, schedules, method, placement)
+    counts = _counts(workers, max_workers)
+    runs = whole("batches", batches)
+    inputs = gather(profile_or_name, t_grad=t_grad, t_comm=t_comm, network=network, latency_s=latency_s)
+    one_allowed = workers is None or 1 in counts
+    alone = None
+    if one_allowed:
+        alone = tabulate(inputs, [_SEQUENTIAL], worker_counts(1), runs, method, PlacementRule.EQUAL)
+    table = _candidates(tabulate(inputs, kinds, counts, runs, method, rule), alone)
+    if not len(table):
+        raise PlanError(f"workers: all counts exceed batches = {runs}; allow at most as many workers as batches.")
+    choice, runners_up = _choose(table, min_efficiency)
+    return Recommendation(choice, runners_up, reasons(choice, runners_up, table), validity(choice, table), table)

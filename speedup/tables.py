@@ -1,0 +1,301 @@
+"""Estimates as a table: one plan a row, one fact a column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from speedup.files import write_atomically
+from speedup.plans import PlacementRule, Plan, Schedule, ServerKind, UpdateMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from speedup.inputs import Inputs
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Integers: TypeAlias = NDArray[np.int64]
+
+
+class Status(StrEnum):
+    """Whether a plan lies where its formula holds."""
+
+    OK = "ok"
+    """Inside."""
+    FRACTIONAL_ROUNDS = "fractional-rounds"
+    """N does not divide D: the printed formula counts D/N rounds, a run needs whole ones; ``exact`` has them."""
+    IDLE_WORKERS = "idle-workers"
+    """More workers than batches, or for sync-split than samples in a batch: some never compute, and the printed
+    formulas do not hold (best may exceed worst)."""
+
+
+_STATUSES = tuple(Status)
+
+
+def status_index(status: Status) -> int:
+    """Return the number that stands for a status in ``EstimateTable.status``."""
+    return _STATUSES.index(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the rows of one curve have in common.
+
+    Attributes:
+        mode: When gradients meet the weights.
+        server: Where the weights live.
+        schedule: How a central server's link is shared.
+        equation: Number of the equation, in ``speedup.CATALOGUE``.
+    """
+
+    mode: UpdateMode
+    server: ServerKind
+    schedule: Schedule
+    equation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One plan and what the model says of it; a row of the table.
+
+    Attributes:
+        workers: N.
+        mode: When gradients meet the weights.
+        server: Where the weights live.
+        schedule: How a central server's link is shared.
+        placement: How a distributed server's weights are placed.
+        machines: N, and one more with a central server.
+        time_s: t_train, time of the whole run [s].
+        t_iter_s: Time of one iteration [s]; for async, in which every worker does one batch.
+        speedup: D t_grad / t_train (4.23).
+        efficiency: speedup / N.
+        equation: Number of the equation.
+        status: Whether the plan lies where its formula holds; see ``Status``.
+        method: ``thesis`` or ``exact``.
+        batches: D.
+        t_grad_s: Gradient of one batch on one worker [s].
+        t_comm_s: One transfer [s].
+    """
+
+    workers: int
+    mode: UpdateMode
+    server: ServerKind
+    schedule: Schedule
+    placement: PlacementRule
+    machines: int
+    time_s: float
+    t_iter_s: float
+    speedup: float
+    efficiency: float
+    equation: str
+    status: Status
+    method: str
+    batches: int
+    t_grad_s: float
+    t_comm_s: float
+
+    @property
+    def plan(self) -> Plan:
+        """The plan alone."""
+        return Plan(
+            workers=self.workers,
+            mode=self.mode,
+            server=self.server,
+            schedule=self.schedule,
+            placement=self.placement,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as a plain dictionary."""
+        return {name: _plain(getattr(self, name)) for name in COLUMNS}
+
+
+COLUMNS = tuple(field.name for field in fields(Estimate))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any cell of the table
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimateTable:
+    """Estimates, one a row: families one after another, each in the order of its worker counts.
+
+    Attributes:
+        families: The curves.
+        family: Index into ``families``, one a row.
+        workers: N, one a row.
+        time_s: t_train [s], one a row.
+        status: Index into the members of ``Status``, one a row.
+        inputs: The two times and where they come from.
+        batches: D.
+        method: ``thesis`` or ``exact``.
+        placement: How a distributed server's weights are placed.
+
+    Example:
+        >>> from speedup import estimate
+        >>> table = estimate(t_grad=0.758, t_comm=0.033, modes="sync-join", servers="distributed")
+        >>> round(table[7].speedup, 4)
+        7.4337
+    """
+
+    families: tuple[Family, ...]
+    family: Integers
+    workers: Integers
+    time_s: Floats
+    status: NDArray[np.int8]
+    inputs: Inputs
+    batches: int
+    method: str
+    placement: PlacementRule
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def __iter__(self) -> Iterator[Estimate]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, row: int) -> Estimate:
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"row {row} of a table of {len(self)} rows")
+        one = self.take(np.array([row]))
+        family = self.families[one.family[0]]
+        return Estimate(
+            workers=int(one.workers[0]),
+            mode=family.mode,
+            server=family.server,
+            schedule=family.schedule,
+            placement=self._placements()[one.family[0]],
+            machines=int(one.machines[0]),
+            time_s=float(one.time_s[0]),
+            t_iter_s=float(one.t_iter_s[0]),
+            speedup=float(one.speedup[0]),
+            efficiency=float(one.efficiency[0]),
+            equation=family.equation,
+            status=_STATUSES[one.status[0]],
+            method=self.method,
+            batches=self.batches,
+            t_grad_s=self.inputs.t_grad_s,
+            t_comm_s=self.inputs.t_comm_s,
+        )
+
+    @property
+    def speedup(self) -> Floats:
+        """D t_grad / t_train, one a row (4.23)."""
+        return self.batches * self.inputs.t_grad_s / self.time_s
+
+    @property
+    def efficiency(self) -> Floats:
+        """Speedup / N, one a row."""
+        return self.speedup / self.workers
+
+    @property
+    def machines(self) -> Integers:
+        """Machines used, one a row."""
+        return self.workers + self._by_family(lambda family: family.server is ServerKind.CENTRAL).astype(np.int64)
+
+    @property
+    def t_iter_s(self) -> Floats:
+        """Time of one iteration [s], one a row."""
+        a_batch = self._by_family(lambda family: family.mode is UpdateMode.SYNC_SPLIT)
+        return self.time_s / self.batches * np.where(a_batch, 1, self.workers)
+
+    def _by_family(self, value: Callable[[Family], Any]) -> NDArray[Any]:
+        return np.array([value(family) for family in self.families])[self.family]
+
+    def _placements(self) -> list[PlacementRule]:
+        distributed = ServerKind.DISTRIBUTED
+        return [self.placement if one.server is distributed else PlacementRule.EQUAL for one in self.families]
+
+    def take(self, rows: Integers | NDArray[np.bool_]) -> EstimateTable:
+        """Return the table of some rows, by index or by mask."""
+        return replace(
+            self,
+            family=self.family[rows],
+            workers=self.workers[rows],
+            time_s=self.time_s[rows],
+            status=self.status[rows],
+        )
+
+    def followed_by(self, other: EstimateTable) -> EstimateTable:
+        """Return this table with the rows of another of the same inputs after its own."""
+        return replace(
+            other,
+            families=(*self.families, *other.families),
+            family=np.concatenate([self.family, other.family + len(self.families)]),
+            workers=np.concatenate([self.workers, other.workers]),
+            time_s=np.concatenate([self.time_s, other.time_s]),
+            status=np.concatenate([self.status, other.status]),
+        )
+
+    def to_columns(self) -> dict[str, list[Any]]:
+        """Return the columns as lists of plain Python values."""
+
+        def words(of_family: list[str]) -> list[str]:
+            return [of_family[index] for index in self.family]
+
+        rows = len(self)
+        columns: dict[str, list[Any]] = {
+            "workers": self.workers.tolist(),
+            "mode": words([str(family.mode) for family in self.families]),
+            "server": words([str(family.server) for family in self.families]),
+            "schedule": words([str(family.schedule) for family in self.families]),
+            "placement": words([str(rule) for rule in self._placements()]),
+            "machines": self.machines.tolist(),
+            "time_s": self.time_s.tolist(),
+            "t_iter_s": self.t_iter_s.tolist(),
+            "speedup": self.speedup.tolist(),
+            "efficiency": self.efficiency.tolist(),
+            "equation": words([family.equation for family in self.families]),
+            "status": [str(_STATUSES[index]) for index in self.status],
+            "method": [self.method] * rows,
+            "batches": [self.batches] * rows,
+            "t_grad_s": [self.inputs.t_grad_s] * rows,
+            "t_comm_s": [self.inputs.t_comm_s] * rows,
+        }
+        return {name: columns[name] for name in COLUMNS}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table as a pandas frame with the columns of ``Estimate``."""
+        import pandas as pd  # noqa: PLC0415 - costs more than every estimate together
+
+        return pd.DataFrame(self.to_columns())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table as one plain document: schema, inputs, rows."""
+        return {
+            "schema": "speedup.estimate/1",
+            "inputs": self.inputs.to_dict(),
+            "rows": [dict(zip(COLUMNS, row, strict=True)) for row in zip(*self.to_columns().values(), strict=True)],
+        }
+
+    def to_json(self) -> str:
+        """Return the table as one JSON document."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return the table as CSV with a header, and write it to ``path`` atomically if one is given.
+
+        Raises:
+            FileError: It cannot be written there.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*self.to_columns().values(), strict=True))
+        if path is not None:
+            write_atomically(path, text.getvalue())
+        return text.getvalue()
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, max_rows=20))

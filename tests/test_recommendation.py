@@ -1,0 +1,151 @@
+"""The choice: the best of its own table, with reasons made of that table's numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speedup import SpeedupError, estimate, recommend
+
+seconds = st.floats(1e-5, 1e3)
+
+
+@given(seconds, seconds, st.integers(1, 40), st.integers(1, 200), st.sampled_from(["thesis", "exact"]))
+def test_the_choice_is_the_fastest_of_its_own_table(grad, comm, most, batches, method):
+    answer = recommend(t_grad=grad, t_comm=comm, max_workers=most, batches=batches, method=method)
+    assert answer.choice.time_s == pytest.approx(answer.table.time_s.min(), rel=1e-11)
+    assert answer.choice.speedup >= 1 - 1e-12
+    assert all(plan.time_s >= answer.choice.time_s * (1 - 1e-11) for plan in answer.runners_up)
+
+
+@given(seconds, seconds, st.floats(0.05, 1.0))
+def test_the_choice_is_the_fastest_that_is_efficient_enough(grad, comm, floor):
+    answer = recommend(t_grad=grad, t_comm=comm, min_efficiency=floor)
+    enough = answer.table.efficiency >= floor - 1e-12
+    assert answer.choice.efficiency >= floor - 1e-12
+    assert answer.choice.time_s == pytest.approx(answer.table.time_s[enough].min(), rel=1e-11)
+
+
+@given(seconds, seconds)
+def test_the_table_holds_the_estimates_of_every_plan(grad, comm):
+    answer = recommend(t_grad=grad, t_comm=comm)
+    same = estimate(t_grad=grad, t_comm=comm, schedules="mean")
+    assert answer.table[0].mode == "sequential"
+    np.testing.assert_array_equal(answer.table.time_s[1:], same.time_s)
+
+
+@given(st.floats(1e-3, 10), st.floats(1e-3, 10))
+def test_a_faster_network_never_makes_the_answer_slower(slow, fast):
+    slow, fast = sorted((slow, fast))
+    by_speed = [recommend("resnet34", network=f"{gigabit!r}gbit").choice for gigabit in (slow, fast)]
+    assert by_speed[1].time_s <= by_speed[0].time_s * (1 + 1e-12)
+
+
+def test_one_worker_is_an_answer_and_says_why_and_what_would_change_it():
+    answer = recommend("vgg16e")
+    assert (answer.choice.workers, answer.choice.speedup) == (1, 1.0)
+    assert answer.headline == "Use one worker: 128 batches take 92 s."
+    said = " ".join(answer.reasons)
+    assert "No plan with up to 8 workers beats one worker alone" in said
+    assert "7.17 times the 719 ms of computing a batch" in said
+    assert "one transfer must take at most 2.88 s (now 5.15 s): 562 MB over 1.56 Gbit/s" in said
+    assert "The smallest count that beats one worker: 15 workers" in said
+
+
+def test_the_link_named_for_one_worker_s_sake_is_where_the_answer_turns():
+    limit = 8 * 7 / 14 * 0.719  # S = 1 in 4.12: 2 t (N-1)/N + Z = N Z, with N = 8
+    assert recommend("vgg16e", t_comm=limit * 1.001).choice.workers == 1
+    assert recommend("vgg16e", t_comm=limit * 0.999).choice.workers == 8
+
+
+def test_of_plans_with_the_same_time_the_one_without_stale_gradients_is_chosen():
+    answer = recommend("squeezenet")
+    assert (answer.choice.mode, answer.runners_up[0].mode) == ("sync-join", "async")
+    assert answer.runners_up[0].time_s == answer.choice.time_s
+    assert any("whose gradients are never stale" in reason for reason in answer.reasons)
+
+
+def test_a_central_server_is_told_with_its_range_and_what_a_semaphore_gives():
+    answer = recommend("squeezenet", servers="central", modes="sync-split")
+    assert (answer.choice.workers, answer.choice.schedule) == (4, "mean")
+    assert any("speedup 1.67 if all transfer at once (4.9), 2.14 if one at a time (4.6)" in r for r in answer.reasons)
+    best = recommend("squeezenet", servers="central", modes="sync-split", schedules="semaphore").choice
+    assert (best.workers, best.schedule) == (5, "semaphore")
+
+
+def test_placed_tensors_are_set_against_equal_shares():
+    said = " ".join(recommend("resnet34").reasons)
+    assert "Algorithm 3.7 give speedup 2.36 instead of 2.93" in said
+    assert not any("Algorithm 3.7" in reason for reason in recommend("resnet34", placement="greedy").reasons)
+
+
+def test_counts_that_leave_workers_without_a_batch_are_no_candidates():
+    answer = recommend("squeezenet", max_workers=20, batches=6, modes=["sync-join", "async"])
+    assert answer.choice.workers == 6
+    assert answer.table.workers.max() == 6
+    assert "6 batches keep at most 6 workers busy." in answer.reasons
+
+
+def test_whole_batches_are_mentioned_where_they_matter():
+    answer = recommend("squeezenet", workers=[6])
+    assert any(note.startswith("Status fractional-rounds: 128 batches on 6 workers") for note in answer.validity)
+
+
+def test_counts_that_leave_out_one_worker_are_respected():
+    answer = recommend("vgg16e", workers=[4, 8])
+    assert answer.choice.workers == 8
+    assert answer.choice.speedup < 1
+
+
+def test_every_number_says_where_it_comes_from():
+    published = recommend("resnet34").validity
+    assert published[0].startswith("t_grad = 821 ms, published on NVIDIA GeForce GTX 970")
+    assert published[1] == "t_comm = 811 ms, published."
+    assumed = recommend("resnet34", network="1gbit", t_grad=0.5).validity
+    assert assumed[0] == "t_grad = 500 ms, assumed (given)."
+    assert assumed[1].startswith("t_comm = 685 ms, assumed: 85.7 MB over 1 Gbit/s (125 MB/s), the full line rate")
+
+
+def test_text_notebook_and_json_tell_the_same_answer():
+    answer = recommend("googlenet", network="1gbit", max_workers=16)
+    document = json.loads(answer.to_json())
+    assert document["schema"] == "speedup.recommendation/1"
+    assert document["choice"] == answer.choice.to_dict()
+    assert len(document["rows"]) == len(answer.table)
+    for text in (str(answer), answer._repr_html_()):
+        assert answer.headline in text
+        assert all(plan.equation in text for plan in answer.runners_up)
+    for reason in answer.reasons:
+        assert reason in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 4, "max_workers": 8}, "workers and max_workers were both given"),
+        ({"max_workers": 0}, "max_workers = 0; it must be at least 1"),
+        ({"objective": "fun"}, 'objective = "fun" is unknown. Allowed: time'),
+        ({"min_efficiency": 1.2}, "min_efficiency = 1.2; it must be above 0 and at most 1"),
+        (
+            {"workers": [8], "min_efficiency": 0.99},
+            "no plan reaches min_efficiency = 0.99; the highest is 0.929",
+        ),
+        ({"workers": [9], "batches": 4, "modes": "async"}, "all counts exceed batches = 4"),
+    ],
+)
+def test_a_question_without_an_answer_is_refused(options, said):
+    with pytest.raises(SpeedupError, match=said):
+        recommend("squeezenet", **options)
+
+
+def test_a_profile_without_t_comm_asks_for_the_network(tmp_path):
+    from dataclasses import replace
+
+    from speedup import Profile
+
+    path = replace(Profile.load("resnet34"), t_comm=None, name="lab").save(tmp_path / "lab.json")
+    with pytest.raises(SpeedupError, match='profile "lab" has no t_comm; name the network, such as network="1gbit"'):
+        recommend(path)
+    assert recommend(path, network="10gbit").choice.workers == 8
