@@ -14,7 +14,7 @@ help:
 # Measuring ends with 5 when the machine was too busy for a stable number: the demo goes on and says so.
 demo: $(VENV)/.calibrate
 	@mkdir -p demo
-	$(BIN)/speedup calibrate squeezenet --batch 16 -o demo/squeezenet.json || [ $$? -eq 5 ]
+	$(BIN)/speedup calibrate squeezenet --batch 8 -o demo/squeezenet.json || [ $$? -eq 5 ]
 	$(BIN)/speedup recommend demo/squeezenet.json --network 1gbit --max-workers 16
 
 test: check

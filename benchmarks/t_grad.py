@@ -219,10 +219,10 @@ def show(row: dict[str, Any]) -> None:
 
 def cases(*, quick: bool) -> Iterator[tuple[str, int, float]]:
     """Yield network, batch and seconds of each comparison."""
-    yield ("nardini_mlp", 128, 15.0 if quick else 90.0)
-    yield ("squeezenet", 2 if quick else 16, 30.0 if quick else 270.0)
+    yield ("nardini_mlp", 128, 15.0 if quick else 150.0)
+    yield ("squeezenet", 2 if quick else 4, 30.0 if quick else 200.0)
     if not quick:
-        yield ("resnet34", 2, 120.0)
+        yield ("resnet34", 2, 200.0)
 
 
 def main() -> None:

@@ -364,7 +364,7 @@ def _shipped(name: str) -> Profile:
     if not found:
         raise UnknownNameError(
             f'unknown profile "{name}". {suggestion(name, known)}Shipped: {", ".join(known)}. '
-            "A file is named by its path, such as ./lab.json."
+            "Measure your own: speedup calibrate NAME -o lab.json; then name the file."
         )
     return read_profile(_data_folder() / f"{found[0]}.json")
 

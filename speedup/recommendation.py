@@ -16,7 +16,7 @@ from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.reasons import describe, reasons, validity
 from speedup.tables import Estimate, EstimateTable, Status, status_index
 from speedup.text import HEAD, cells, plan_lines, ratio
-from speedup.units import show_bytes, show_seconds, whole
+from speedup.units import positive, show_bytes, show_seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,7 +139,7 @@ def _counts(workers: int | Iterable[int] | None, max_workers: int | None) -> Int
 def _check_objective(objective: str, min_efficiency: float | None) -> None:
     if objective not in _OBJECTIVES:
         raise PlanError(f'objective = "{objective}" is unknown. Allowed: {", ".join(_OBJECTIVES)}.')
-    if min_efficiency is not None and not 0 < min_efficiency <= 1:
+    if min_efficiency is not None and positive("min_efficiency", min_efficiency, "speedup per worker") > 1:
         raise UnitError(f"min_efficiency = {min_efficiency}; it must be above 0 and at most 1, such as 0.8.")
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,16 @@ def test_calibrate_measures_this_device_and_recommend_reads_its_file(command, tm
     code, out, _ = command("recommend lab.json --network 1gbit --json")
     assert (code, json.loads(out)["inputs"]["t_grad_provenance"]) == (0, "measured")
     assert json.loads(out)["inputs"]["t_comm_s"] == pytest.approx(4 * 266_610 / 125e6)
+
+
+@pytest.mark.device
+def test_a_calibration_that_is_interrupted_ends_with_130_and_leaves_no_file(tmp_path):
+    line = [sys.executable, "-m", "speedup", "calibrate", "nardini_mlp", "-o", "lab.json"]
+    process = subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    stages = []
+    while not any("sampling" in stage for stage in stages):
+        stages.append(process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err.splitlines()[-1]) == (130, "error: interrupted; nothing was written.")
+    assert list(tmp_path.iterdir()) == []

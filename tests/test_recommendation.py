@@ -127,6 +127,8 @@ def test_text_notebook_and_json_tell_the_same_answer():
         ({"workers": 4, "max_workers": 8}, "workers and max_workers were both given"),
         ({"max_workers": 0}, "max_workers = 0; it must be at least 1"),
         ({"objective": "fun"}, 'objective = "fun" is unknown. Allowed: time'),
+        ({"min_efficiency": 0.0}, "min_efficiency = 0 speedup per worker; it must be finite and > 0"),
+        ({"min_efficiency": "high"}, "min_efficiency = 'high' is not a number"),
         ({"min_efficiency": 1.2}, "min_efficiency = 1.2; it must be above 0 and at most 1"),
         (
             {"workers": [8], "min_efficiency": 0.99},
