@@ -16,7 +16,7 @@ def _detail(progress: Any) -> str:  # noqa: ANN401 - calibrate.timing.sampler.Pr
     if progress.median_s is None:
         return ""
     width = "" if progress.relative_half_width is None else f" +-{progress.relative_half_width:.1%}"
-    return f"{progress.samples} samples, median {show_seconds(progress.median_s)}{width}"
+    return f"{progress.samples} sample{'s' if progress.samples != 1 else ''}, {show_seconds(progress.median_s)}{width}"
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def _bar() -> Iterator[Callable[[Any], None]]:
         task = bar.add_task("start", total=1.0, left="", detail="")
 
         def show(progress: Any) -> None:  # noqa: ANN401 - see _detail
-            left = "" if progress.remaining_s is None else f"{show_seconds(progress.remaining_s)} left"
+            left = f"{show_seconds(progress.remaining_s)} left" if progress.remaining_s else ""
             detail = _detail(progress)
             bar.update(task, completed=progress.fraction, description=str(progress.stage), left=left, detail=detail)
 
@@ -61,6 +61,6 @@ def _lines() -> Callable[[Any], None]:
     def show(progress: Any) -> None:  # noqa: ANN401 - see _detail
         if str(progress.stage) not in shown:
             shown.append(str(progress.stage))
-            print(f"{progress.stage} ... {_detail(progress)}".rstrip(), file=sys.stderr)
+            print(f"{progress.stage} {_detail(progress)}".rstrip(), file=sys.stderr, flush=True)
 
     return show
