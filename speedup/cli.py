@@ -113,7 +113,7 @@ def estimate(
 def _show_table(table: EstimateTable, output: Output, out: Path) -> None:
     match output:
         case "single":
-            print(f"{table[-1].speedup:.4f}")
+            print(table[-1].speedup)
         case "csv":
             print(table.to_csv(), end="")
         case "json":

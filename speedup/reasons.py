@@ -10,7 +10,7 @@ import numpy as np
 from speedup.estimates import estimate_plan, tabulate, worker_counts
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.profile import Provenance
-from speedup.tables import Estimate, EstimateTable, Status
+from speedup.tables import Estimate, EstimateTable, Status, status_index
 from speedup.text import ratio
 from speedup.units import show_bandwidth, show_bytes, show_seconds
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EFFICIENT = 0.8
 """Efficiency for which the required link is worked out."""
+MOST_WORKERS = 4096
+"""Largest count that is tried when no allowed one beats one worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +236,15 @@ def _link_to_scale(case: Case, runners_up: tuple[Estimate, ...]) -> str:
 
 def _machines_to_scale(case: Case) -> str:
     """Say from which worker count on, beyond those allowed, some plan beats one worker."""
-    plan, most = case.choice, int(case.table.workers.max())
-    if plan.batches <= most:
+    plan, tried = case.choice, int(case.table.workers.max())
+    most = min(plan.batches, MOST_WORKERS)
+    if most <= tried:
         return ""
-    counts = worker_counts(range(most + 1, plan.batches + 1))
+    counts = worker_counts(range(tried + 1, most + 1))
     beyond = tabulate(case.inputs, _kinds(case), counts, plan.batches, plan.method, case.table.placement)
-    faster = beyond.take(beyond.speedup > 1)
+    faster = beyond.take((beyond.speedup > 1) & (beyond.status != status_index(Status.IDLE_WORKERS)))
     if not len(faster):
-        return f"No count up to {plan.batches}, one batch a worker, beats one worker either."
+        return f"No count up to {most} beats one worker either."
     fewest = faster.take(faster.workers == faster.workers.min())
     first = fewest[int(np.argmin(fewest.time_s))]
     return f"The smallest count that beats one worker: {describe(first)}, speedup {ratio(first.speedup)}."

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import speedup
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,7 +24,8 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_two_packages_with_types_and_profiles_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names} == {"speedup", "calibrate", "speedup_toolkit-0.1.0.dist-info"}
+    facts = f"speedup_toolkit-{speedup.__version__}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"speedup", "calibrate", facts}
     assert {"speedup/py.typed", "calibrate/py.typed", "speedup/_data/profiles/resnet34.json"} <= set(names)
     shipped = {name for name in names if name.endswith(".json")}
     assert shipped == {f"speedup/_data/profiles/{path.name}" for path in (ROOT / "data" / "profiles").glob("*.json")}
