@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, TypeAlias
 
 from flax import nnx
@@ -21,13 +22,13 @@ class Network(nnx.Module):
     before ``kernel`` and ``conv10`` before ``conv2``; the order in which tensors are sent does not.
     """
 
+    @abstractmethod
     def layers(self) -> Iterator[Layer]:
         """Yield the layers that have trainable tensors, in forward order."""
-        raise NotImplementedError(f"{type(self).__name__} does not list its layers.")
 
+    @abstractmethod
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Return the logits, of shape ``(batch, classes)``, of ``inputs``, of shape ``(batch, *sample)``."""
-        raise NotImplementedError(f"{type(self).__name__} has no forward pass.")
 
 
 def halve(x: jax.Array) -> jax.Array:
