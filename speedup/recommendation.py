@@ -105,7 +105,7 @@ class Recommendation:
             for title, lines in (("Why", self.reasons), ("Rests on", self.validity))
         )
         return (
-            f"<p>{html.escape(_title(self.table.inputs))}</p><p><b>{html.escape(self.headline)}</b></p>"
+            f"<p>{html.escape(_title(self.table.inputs)).replace(chr(10), '<br>')}</p><p><b>{html.escape(self.headline)}</b></p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
         )
 
