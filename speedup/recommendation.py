@@ -104,8 +104,9 @@ class Recommendation:
             f"<p><b>{title}</b></p><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
             for title, lines in (("Why", self.reasons), ("Rests on", self.validity))
         )
+        title = html.escape(_title(self.table.inputs)).replace("\n", "<br>")
         return (
-            f"<p>{html.escape(_title(self.table.inputs)).replace(chr(10), '<br>')}</p><p><b>{html.escape(self.headline)}</b></p>"
+            f"<p>{title}</p><p><b>{html.escape(self.headline)}</b></p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
         )
 
