@@ -9,30 +9,28 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from calibrate import describe_device
 from speedup.files import write_atomically
 
 RESULTS = Path(__file__).parents[1] / "data" / "results"
 
 
-def processor() -> str:
-    """Return the maker's name of the processor."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
+    """Write rows as CSV, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_atomically(path, text.getvalue())
 
 
 def write(name: str, rows: list[dict[str, object]], packages: tuple[str, ...], seed: int | None = None) -> Path:
     """Write rows to ``data/results`` with date, device, seed and versions."""
     facts = {
         "date": datetime.now(UTC).date().isoformat(),
-        "device": processor(),
+        "device": str(describe_device()),
         "seed": "" if seed is None else seed,
         "python": platform.python_version(),
         **{package: importlib.metadata.version(package) for package in packages},
     }
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], *facts], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, **facts} for row in rows)
-    return write_atomically(RESULTS / f"{name}.csv", text.getvalue())
+    return write_rows(RESULTS / f"{name}.csv", [{**row, **facts} for row in rows])

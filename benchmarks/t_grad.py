@@ -17,7 +17,6 @@ what a training run pays in the end.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,12 +27,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import optax
+import record
 from flax import nnx
 
 from calibrate.architectures import ARCHITECTURES
 from calibrate.timing.environment import describe_device, environment
 from calibrate.timing.sampler import Progress, Samples, Stage, sample
 from calibrate.training.step import LEARNING_RATE, TrainingStep, synthetic_batch
+from speedup.files import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,18 +237,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights, batch and resampling")
     parser.add_argument("--output", type=Path, default=Path("data/results/t_grad_honest.csv"))
     options = parser.parse_args()
+    check_writable(options.output)
     rows = []
     for name, batch, budget_s in cases(quick=options.quick):
         found = compare(name, batch, budget_s, options.seed)
         rows += found
         for row in found:
             show(row)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with options.output.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"wrote {options.output}")
+    print(f"wrote {record.write_rows(options.output, rows)}")
 
 
 if __name__ == "__main__":

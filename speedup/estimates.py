@@ -73,8 +73,12 @@ def _time_function(
     return numeric(expression, (N, D, t_grad, t_comm, f_max, f_min)), equation
 
 
-def _shares(inputs: Inputs, rule: PlacementRule, counts: Integers) -> tuple[Floats | float, Floats | float]:
-    """Return the largest and smallest share of a unit for each worker count."""
+def extreme_shares(inputs: Inputs, rule: PlacementRule, counts: Integers) -> tuple[Floats | float, Floats | float]:
+    """Return the largest and smallest share of a unit for each worker count; 0 where no formula asks for them.
+
+    Raises:
+        PlanError: The rule places tensors whose sizes nobody gave.
+    """
     if rule is PlacementRule.EQUAL:
         return 0.0, 0.0
     if inputs.tensor_elements is None:
@@ -117,7 +121,7 @@ def tabulate(
     """Return the table of every kind of plan at every worker count."""
     workers = counts.astype(np.float64)
     distributed = any(server is ServerKind.DISTRIBUTED for _, server, _ in kinds)
-    largest, smallest = _shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
+    largest, smallest = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
     times = np.empty((len(kinds), len(counts)))
     families = []
     row_of: dict[Callable[..., Any], int] = {}

@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sympy.printing.str import StrPrinter
 
 from speedup.errors import PlanError
-from speedup.estimates import check_plan_words, estimate_plan
+from speedup.estimates import check_plan_words, estimate_plan, extreme_shares, worker_counts
 from speedup.formulas import QUANTITIES, latex, plan_formula, symbols
 from speedup.formulas.symbols import D, N, f_max, f_min
 from speedup.inputs import gather
-from speedup.placement import place
 from speedup.plans import PlacementRule, Plan, Schedule
 from speedup.units import whole
 
@@ -152,7 +152,7 @@ def explain(
     expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL)
     known = {N: workers, D: batches, symbols.t_grad: found.t_grad_s, symbols.t_comm: found.t_comm_s}
     if {f_max, f_min} & expression.free_symbols:
-        shares = place(inputs.tensor_elements or (), workers, rule).shares
-        known |= {f_max: max(shares), f_min: min(shares)}
+        largest, smallest = extreme_shares(inputs, rule, worker_counts(workers))
+        known |= {f_max: float(np.squeeze(largest)), f_min: float(np.squeeze(smallest))}
     values = {symbol: value for symbol, value in known.items() if symbol in expression.free_symbols}
     return Explanation(found, expression, values, inputs)

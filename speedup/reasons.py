@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.estimates import estimate_plan, tabulate, worker_counts
+from speedup.estimates import estimate_plan, extreme_shares, tabulate, worker_counts
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.profile import Provenance
 from speedup.tables import Estimate, EstimateTable, Status, status_index
@@ -160,15 +160,14 @@ def _t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
     from speedup.formulas import largest_t_comm, plan_formula  # noqa: PLC0415
     from speedup.formulas.symbols import D, N, f_max, f_min, t_grad  # noqa: PLC0415
     from speedup.numeric import numeric  # noqa: PLC0415
-    from speedup.placement import place  # noqa: PLC0415
 
     equal = plan.placement is PlacementRule.EQUAL
     budget = Symbol("t_budget", positive=True)
     expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, plan.method, equal=equal)
-    shares = (0.0,) if equal else place(case.inputs.tensor_elements or (), plan.workers, plan.placement).shares
+    largest, smallest = extreme_shares(case.inputs, plan.placement, worker_counts(plan.workers))
     function = numeric(largest_t_comm(expression, budget), (N, D, t_grad, budget, f_max, f_min))
-    workers, batches = float(plan.workers), float(plan.batches)
-    return float(function(workers, batches, plan.t_grad_s, time_s, max(shares), min(shares)))
+    limit = function(float(plan.workers), float(plan.batches), plan.t_grad_s, time_s, largest, smallest)
+    return float(np.squeeze(limit))
 
 
 def _link_words(case: Case, t_comm_s: float) -> str:
