@@ -33,7 +33,9 @@ from flax import nnx
 from calibrate.architectures import ARCHITECTURES
 from calibrate.timing.environment import describe_device, environment
 from calibrate.timing.sampler import Progress, Samples, Stage, sample
-from calibrate.training.step import LEARNING_RATE, TrainingStep, synthetic_batch
+from calibrate.training.algorithms import RATE, algorithm
+from calibrate.training.problem import network_problem
+from calibrate.training.step import TrainingRun
 from speedup.files import check_writable
 
 if TYPE_CHECKING:
@@ -57,9 +59,9 @@ def functional_loop(entry: Architecture, batch: int, seed: int, *, plain: bool) 
     graph, first_params, first_state = nnx.split(entry.build(nnx.Rngs(seed), entry.classes), nnx.Param, ...)
     outside = nnx.to_pure_dict if plain else lambda states: states
     params, state = outside(first_params), outside(first_state)
-    optimizer = optax.sgd(LEARNING_RATE)
+    optimizer = optax.sgd(RATE)
     opt_state = optimizer.init(params)
-    images, labels = synthetic_batch(entry, batch, entry.classes, seed)
+    images, labels = network_problem(entry, seed=seed).make_batch(batch)
 
     @jax.jit
     def train_step(params: Any, state: Any, opt_state: Any, images: jax.Array, labels: jax.Array) -> Any:  # noqa: ANN401
@@ -85,8 +87,8 @@ def functional_loop(entry: Architecture, batch: int, seed: int, *, plain: bool) 
 def object_loop(entry: Architecture, batch: int, seed: int) -> Callable[[int], float]:
     """Return the same for modules and an optimizer object under ``nnx.jit``."""
     model = entry.build(nnx.Rngs(seed), entry.classes)
-    optimizer = nnx.Optimizer(model, optax.sgd(LEARNING_RATE), wrt=nnx.Param)
-    images, labels = synthetic_batch(entry, batch, entry.classes, seed)
+    optimizer = nnx.Optimizer(model, optax.sgd(RATE), wrt=nnx.Param)
+    images, labels = network_problem(entry, seed=seed).make_batch(batch)
 
     @nnx.jit
     def train_step(model: Any, optimizer: Any, images: jax.Array, labels: jax.Array) -> Any:  # noqa: ANN401
@@ -147,7 +149,8 @@ def spread(ratios: list[float], seed: int, turns: int = 2000) -> tuple[float, fl
 def compare(name: str, batch: int, budget_s: float, seed: int) -> list[dict[str, object]]:
     """Measure one network in all ways and return a row a loop."""
     entry = ARCHITECTURES[name]
-    step, loops = TrainingStep(entry, batch=batch, seed=seed), make_loops(entry, batch, seed)
+    step = TrainingRun(network_problem(entry, seed=seed), algorithm("sgd"), seed=seed).step(batch)
+    loops = make_loops(entry, batch, seed)
     # A trial tells how many calls the sampler puts in a sample, which the loops' turns go by.
     calls = sample(step, wait=step.wait, min_samples=1, max_samples=1, min_time_s=0, max_time_s=10).loops
 

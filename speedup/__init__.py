@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speedup.bridge import calibrate
     from speedup.cluster import Link
+    from speedup.comparison import compare
     from speedup.errors import SpeedupError
     from speedup.estimates import estimate
     from speedup.explanation import explain
@@ -45,6 +46,7 @@ _HOME = {
     "Timing": "profile",
     "Workload": "profile",
     "calibrate": "bridge",
+    "compare": "comparison",
     "estimate": "estimates",
     "explain": "explanation",
     "formula": "formulas",
@@ -66,6 +68,7 @@ __all__ = [
     "Timing",
     "Workload",
     "calibrate",
+    "compare",
     "estimate",
     "explain",
     "formula",

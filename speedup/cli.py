@@ -22,7 +22,7 @@ from speedup.errors import PlanError, SpeedupError, UnstableTimingError
 from speedup.files import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from speedup.profile import Profile
     from speedup.tables import EstimateTable
@@ -60,6 +60,9 @@ class Model:
 
     t_grad: Annotated[float | None, Parameter(help="Gradient of one batch on one worker [s].")] = None
     t_comm: Annotated[float | None, Parameter(help="One transfer of all weights [s].")] = None
+    batch: Annotated[
+        int | None, Parameter(help="Samples in one batch of one worker; the profile's own if left out.")
+    ] = None
     network: Annotated[
         str | None, Parameter(help="Bandwidth such as 1gbit or 12.5GB/s; gives t_comm with a profile.")
     ] = None
@@ -111,6 +114,8 @@ def estimate(
 
 
 def _show_table(table: EstimateTable, output: Output, out: Path) -> None:
+    for warning in table.inputs.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     match output:
         case "single":
             print(table[-1].speedup)
@@ -199,91 +204,200 @@ def explain(
 
 
 @app.command
+def compare(
+    a: Annotated[str, Parameter(help="Profile, shipped or a file.")],
+    b: Annotated[str, Parameter(help="Another of the same network on the same device.")],
+    /,
+    *,
+    json_: Json = False,
+) -> None:
+    """Compare two profiles of one network on one device."""
+    from speedup.comparison import compare as compared  # noqa: PLC0415
+
+    comparison = compared(a, b)
+    print(comparison.to_json() if json_ else comparison)
+
+
+def _show_rows(kind: str, rows: list[dict[str, Any]], *, json_: bool) -> None:
+    from speedup.listings import row_lines  # noqa: PLC0415
+
+    print(json.dumps({"schema": f"speedup.{kind}/1", kind: rows}, indent=1) if json_ else "\n".join(row_lines(rows)))
+
+
+@app.command
 def profiles(*, json_: Json = False) -> None:
-    """List the shipped profiles."""
-    from speedup.profile import profiles as shipped  # noqa: PLC0415
-    from speedup.text import aligned  # noqa: PLC0415
-    from speedup.units import show_bytes, show_seconds  # noqa: PLC0415
+    """List the shipped profiles and those measured here."""
+    from speedup.listings import profile_rows  # noqa: PLC0415
 
-    rows = [_profile_row(one) for one in shipped().values()]
-    if json_:
-        print(json.dumps({"schema": "speedup.profiles/1", "profiles": rows}, indent=1))
-        return
-    head = ("name", "parameters", "payload", "batch", "t_grad", "t_comm", "provenance", "device")
-    show: dict[str, Callable[[Any], str]] = {
-        "parameters": "{:,}".format,
-        "payload_bytes": show_bytes,
-        "t_grad_s": show_seconds,
-        "t_comm_s": show_seconds,
-    }
-    cells = [tuple("-" if cell is None else show.get(key, str)(cell) for key, cell in row.items()) for row in rows]
-    print("\n".join(aligned([head, *cells])))
-
-
-def _profile_row(profile: Profile) -> dict[str, Any]:
-    load = profile.workload
-    return {
-        "name": profile.name,
-        "parameters": load.parameters,
-        "payload_bytes": load.payload_bytes,
-        "batch": load.batch,
-        "t_grad_s": profile.t_grad_s,
-        "t_comm_s": profile.t_comm.median_s if profile.t_comm else None,
-        "provenance": str(profile.t_grad_timing.provenance),
-        "device": str(profile.device),
-    }
+    rows, faults = profile_rows()
+    for fault in faults:
+        print(f"warning: {fault}", file=sys.stderr)
+    _show_rows("profiles", rows, json_=json_)
 
 
 @app.command
 def models(*, json_: Json = False) -> None:
     """List the architectures that can be calibrated."""
     from speedup.bridge import load_calibrate  # noqa: PLC0415
-    from speedup.text import aligned  # noqa: PLC0415
 
-    rows = load_calibrate().describe_architectures()
-    if json_:
-        print(json.dumps({"schema": "speedup.models/1", "models": rows}, indent=1))
-        return
-    cells = [
-        tuple("x".join(map(str, cell)) if isinstance(cell, (list, tuple)) else str(cell) for cell in row.values())
-        for row in rows
-    ]
-    print("\n".join(aligned([tuple(rows[0]), *cells])))
+    _show_rows("models", load_calibrate().describe_architectures(), json_=json_)
+
+
+@app.command
+def algorithms(*, json_: Json = False) -> None:
+    """List the training algorithms that can be calibrated."""
+    from speedup.bridge import load_calibrate  # noqa: PLC0415
+
+    _show_rows("algorithms", load_calibrate().describe_algorithms(), json_=json_)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What is calibrated, and how long."""
+
+    batch: Annotated[
+        list[int] | None,
+        Parameter(
+            name=["--batch", "--batches"],
+            consume_multiple=True,
+            help="Samples in a batch, one or several; with several the profile estimates any batch size.",
+        ),
+    ] = None
+    classes: Annotated[int | None, Parameter(help="Classes; the architecture's own number if left out.")] = None
+    precision: Annotated[Literal["float32", "bfloat16"], Parameter(help="Type to compute in.")] = "float32"
+    max_time_s: Annotated[
+        float | None, Parameter(help="Stop sampling a batch size after this time [s]; 60, or 2 with --quick.")
+    ] = None
+    seed: Annotated[int, Parameter(help="Seed of the weights and of the synthetic batch.")] = 0
+
+
+_EFFORT = Effort()
 
 
 @app.command
 def calibrate(
-    name: Annotated[str, Parameter(help="Architecture (speedup models).")],
-    /,
-    *,
-    batch: Annotated[int | None, Parameter(help="Samples in a batch; the architecture's default if left out.")] = None,
+    *names: Annotated[str, Parameter(help="Architectures (speedup models).")],
+    all_: Annotated[bool, Parameter(name="--all", help="All architectures.")] = False,
+    algorithm: Annotated[
+        list[str] | None,
+        Parameter(
+            name=["--algorithm", "--algorithms"],
+            consume_multiple=True,
+            help="Training algorithms (speedup algorithms); sgd for a name, with --all all of them.",
+        ),
+    ] = None,
+    quick: Annotated[bool, Parameter(help="A second or two a point, one small batch, five algorithms.")] = False,
+    resume: Annotated[bool, Parameter(help="Keep what an interrupted calibration has measured.")] = False,
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="File to write; NAME-DEVICE-bBATCH.json here if left out."),
+        Parameter(
+            name=["--output", "-o"],
+            help="File of a single profile, folder of several; the store (speedup profiles) if left out.",
+        ),
     ] = None,
-    max_time_s: Annotated[float, Parameter(help="Stop sampling after this time [s].")] = 60.0,
-    seed: Annotated[int, Parameter(help="Seed of the weights and of the synthetic batch.")] = 0,
     quiet: Annotated[bool, Parameter(help="No progress.")] = False,
     json_: Json = False,
+    effort: Effort = _EFFORT,
 ) -> int:
-    """Measure t_grad of a network on this machine's device and save the profile."""
-    import speedup  # noqa: PLC0415
-    from speedup.progress import showing_progress  # noqa: PLC0415
+    """Measure t_grad of networks on this machine's device and save the profiles."""
+    if not names and not all_:
+        raise PlanError("name an architecture (speedup models), or calibrate --all.")
+    if names and all_:
+        raise PlanError(f'--all and "{names[0]}" were both given; drop one.')
+    several = all_ or quick or resume or len(names) > 1 or len(algorithm or ()) > 1
+    if several:
+        return _calibrate_many(
+            names or None, algorithm, output, effort, quick=quick, resume=resume, quiet=quiet, json_=json_
+        )
+    return _calibrate_one(names[0], (algorithm or ["sgd"])[0], output, effort, quiet=quiet, json_=json_)
 
+
+def _calibrate_one(name: str, algorithm: str, output: Path | None, effort: Effort, *, quiet: bool, json_: bool) -> int:
+    import speedup  # noqa: PLC0415
+    from speedup.interrupts import heeding_interrupts  # noqa: PLC0415
+    from speedup.progress import showing_progress  # noqa: PLC0415
+    from speedup.store import make_store  # noqa: PLC0415
+
+    folder = Path() if output else make_store()
     if output is not None:
         check_writable(output)
-    with showing_progress(quiet=quiet) as on_progress:
-        profile = speedup.calibrate(name, batch=batch, max_time_s=max_time_s, seed=seed, on_progress=on_progress)
-    path = profile.save(output or Path(f"{profile.name}.json"))
-    timing = profile.t_grad_timing
+    saved = list[Path]()
+
+    def save(profile: Profile) -> None:
+        saved.append(profile.save(output or folder / f"{profile.name}.json"))
+
+    options = vars(effort) | {"max_time_s": effort.max_time_s or 60.0}
+    try:
+        with showing_progress(quiet=quiet) as shown, heeding_interrupts(shown) as on_progress:
+            profile = speedup.calibrate(name, algorithm=algorithm, on_progress=on_progress, on_visit=save, **options)
+    except KeyboardInterrupt:
+        kept = f"what was measured is in {saved[-1]}." if saved else "nothing was written."
+        return _fail(f"interrupted; {kept}", 130)
     for warning in profile.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if json_:
         print(profile.to_json(), end="")
     else:
-        print(f"t_grad {timing}, batch {profile.workload.batch}, {profile.device}")
-        print(f"saved {path}")
-    return 0 if timing.stable else UnstableTimingError.exit_code
+        for timing in profile.t_grad:
+            print(f"t_grad {timing}, batch {timing.batch}, {profile.device}")
+        print(f"saved {saved[-1]}")
+    stable = all(timing.stable for timing in profile.t_grad)
+    return 0 if stable else UnstableTimingError.exit_code
+
+
+def _calibrate_many(
+    names: tuple[str, ...] | None,
+    algorithms: list[str] | None,
+    output: Path | None,
+    effort: Effort,
+    *,
+    quick: bool,
+    resume: bool,
+    quiet: bool,
+    json_: bool,
+) -> int:
+    from speedup.bridge import calibrate_cells  # noqa: PLC0415
+    from speedup.interrupts import heeding_interrupts  # noqa: PLC0415
+    from speedup.outcomes import outcome_line, outcome_lines, outcome_row  # noqa: PLC0415
+    from speedup.progress import showing_progress  # noqa: PLC0415
+    from speedup.store import make_store  # noqa: PLC0415
+
+    folder = make_store(output)
+    rows = list[dict[str, Any]]()
+    try:
+        with showing_progress(quiet=quiet) as shown, heeding_interrupts(shown) as on_progress:
+            outcomes = calibrate_cells(
+                names, algorithms, folder, quick=quick, resume=resume, on_progress=on_progress, **vars(effort)
+            )
+            for outcome in outcomes:
+                rows.append(outcome_row(outcome))
+                if not quiet:
+                    print(outcome_line(rows[-1]), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        return _fail(f"interrupted; {len(rows)} finished profiles are in {folder}. Go on with --resume.", 130)
+    if json_:
+        print(json.dumps({"schema": "speedup.calibrations/1", "folder": str(folder), "calibrations": rows}, indent=1))
+    else:
+        print("\n".join(outcome_lines(rows)))
+        print(f"saved in {folder}")
+    return 4 if any(row["error"] for row in rows) else 0
+
+
+@app.command
+def predict(
+    name: Annotated[str, Parameter(help="Architecture (speedup models).")],
+    /,
+    *,
+    batch: Annotated[int | None, Parameter(help="Samples in a batch; the architecture's default if left out.")] = None,
+    profiles: Annotated[Path | None, Parameter(help="Folder of profiles; the store if left out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Predict t_grad of a network from others measured on this device, with the error to expect."""
+    from speedup.bridge import predict as predicted  # noqa: PLC0415
+
+    answer = predicted(name, batch, profiles)
+    print(json.dumps(answer.to_dict(), indent=1) if json_ else answer)
 
 
 @app.command

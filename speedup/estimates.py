@@ -122,25 +122,29 @@ def tabulate(
     workers = counts.astype(np.float64)
     distributed = any(server is ServerKind.DISTRIBUTED for _, server, _ in kinds)
     largest, smallest = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
-    times = np.empty((len(kinds), len(counts)))
+    times, computing = np.empty((2, len(kinds), len(counts)))
+    gradients = {mode: inputs.formula_t_grad_s(mode, counts) for mode in {kind[0] for kind in kinds}}
     families = []
-    row_of: dict[Callable[..., Any], int] = {}
+    # Sync-split alone may have a time of its own for t_grad, so that the formula does not tell its value.
+    row_of: dict[tuple[Callable[..., Any], bool], int] = {}
     for row, (mode, server, schedule) in enumerate(kinds):
         function, equation = _time_function(mode, server, schedule, method, equal=placement is PlacementRule.EQUAL)
         families.append(Family(mode, server, schedule, equation))
         # Some kinds share a formula, such as best and semaphore: it is evaluated once.
-        if function in row_of:
-            times[row] = times[row_of[function]]
+        split = mode is UpdateMode.SYNC_SPLIT
+        same = row_of.setdefault((function, split), row)
+        if same < row:
+            times[row] = times[same]
         else:
-            times[row] = function(workers, float(batches), inputs.t_grad_s, inputs.t_comm_s, largest, smallest)
-            row_of[function] = row
-    batch = inputs.profile.workload.batch if inputs.profile else None
-    status = _status(tuple(mode for mode, _, _ in kinds), counts, batches, batch, method)
+            times[row] = function(workers, float(batches), gradients[mode], inputs.t_comm_s, largest, smallest)
+        computing[row] = gradients[mode] / workers if split else gradients[mode]
+    status = _status(tuple(mode for mode, _, _ in kinds), counts, batches, inputs.batch, method)
     return EstimateTable(
         families=tuple(families),
         family=np.repeat(np.arange(len(kinds)), len(counts)),
         workers=np.tile(counts, len(kinds)),
         time_s=times.ravel(),
+        t_grad_worker_s=computing.ravel(),
         status=np.concatenate([status[mode] for mode, _, _ in kinds]),
         inputs=inputs,
         batches=batches,
@@ -183,6 +187,7 @@ def estimate(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    batch: int | None = None,
     workers: int | Iterable[int] = DEFAULT_WORKERS,
     batches: int = 128,
     modes: str | Iterable[str] | None = None,
@@ -197,12 +202,16 @@ def estimate(
 
     .. math:: S = D\,t_{grad} / t_{train} \qquad (4.23)
 
-    with t_train from the equation that each row names.
+    with t_train from the equation that each row names. Where the profile has a sweep of batch sizes, a worker of
+    sync-split takes t_grad(ceil(b/N)) for its part of a batch; otherwise t_grad/N, as the equations say.
 
     Args:
         profile: Profile, name of a shipped one, or path of a file; gives t_grad, t_comm and tensor sizes.
         t_grad: Gradient of one batch on one worker [s]; beats the profile's.
         t_comm: One transfer of all weights or gradients [s]; beats the profile's.
+        batch: Samples in one batch of one worker, b; the profile's own by default. t_grad is then that of this batch
+            size: measured, or fitted to those that were. With ``t_grad`` it says what batch that is for, and only
+            tells where sync-split leaves workers without a sample.
         workers: Worker counts N, one or many.
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
@@ -231,5 +240,5 @@ def estimate(
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement)
     counts = worker_counts(workers)
     runs = whole("batches", batches)
-    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, network=network, latency_s=latency_s)
+    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
     return tabulate(inputs, kinds, counts, runs, method, rule)

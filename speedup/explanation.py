@@ -14,7 +14,7 @@ from speedup.estimates import check_plan_words, estimate_plan, extreme_shares, w
 from speedup.formulas import QUANTITIES, latex, plan_formula, symbols
 from speedup.formulas.symbols import D, N, f_max, f_min
 from speedup.inputs import gather
-from speedup.plans import PlacementRule, Plan, Schedule
+from speedup.plans import PlacementRule, Plan, Schedule, UpdateMode
 from speedup.units import whole
 
 if TYPE_CHECKING:
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from sympy import Expr, Symbol
 
     from speedup.cluster import Link
+    from speedup.gradient_time import BatchTime
     from speedup.inputs import Inputs
     from speedup.profile import Profile
     from speedup.tables import Estimate
+
+_IN_PLACE = "N x t_grad(ceil(b/N))"
 
 
 class _NumbersForSymbols(StrPrinter):  # type: ignore[misc]  # SymPy has no types
@@ -46,7 +49,7 @@ class Explanation:
     Attributes:
         estimate: The plan and what the model says of it.
         expression: t_train [s] in the model's symbols.
-        values: Value of each symbol in it.
+        values: Value of each symbol in it; of t_grad what stands for it in this formula.
         inputs: Where t_grad and t_comm come from.
     """
 
@@ -70,6 +73,7 @@ class Explanation:
             "latex": f"t_{{\\mathrm{{train}}}} = {latex(self.expression)}",
             "substituted": f"t_train = {self.substituted}",
             "values": {symbol.name: value for symbol, value in self.values.items()},
+            "part_of_a_batch": self._part_document(),
             "estimate": self.estimate.to_dict(),
         }
 
@@ -77,16 +81,48 @@ class Explanation:
         """Return the explanation as one JSON document."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
 
+    @property
+    def part(self) -> BatchTime | None:
+        """t_grad of one worker's part of a batch, where it takes the place of t_grad/N; else None."""
+        plan = self.estimate
+        return self.inputs.part(plan.workers) if plan.mode is UpdateMode.SYNC_SPLIT else None
+
+    def _part_document(self) -> dict[str, Any] | None:
+        if self.part is None:
+            return None
+        return {
+            "batch": self.part.batch,
+            "t_grad_s": self.part.median_s,
+            "t_grad_provenance": str(self.part.provenance),
+            "t_grad_low_s": self.part.low_s,
+            "t_grad_high_s": self.part.high_s,
+            "extrapolated": self.part.extrapolated,
+            "t_grad_in_formula": _IN_PLACE,
+        }
+
     def _notations(self) -> list[str]:
-        origin = {symbols.t_grad: self.inputs.t_grad_from, symbols.t_comm: self.inputs.t_comm_from}
+        origin = {symbols.t_grad: str(self.inputs.t_grad_from), symbols.t_comm: str(self.inputs.t_comm_from)}
+        meaning = {quantity.symbol: quantity.meaning for quantity in QUANTITIES}
+        if self.part is not None:
+            meaning[symbols.t_grad] = f"{_IN_PLACE}, for t_grad in this formula"
+            origin[symbols.t_grad] = str(self.part.provenance)
         lines = []
         for quantity in QUANTITIES:
             if quantity.symbol in self.values:
                 unit = "" if quantity.unit == "1" else f" {quantity.unit}"
                 source = f" ({origin[quantity.symbol]})" if quantity.symbol in origin else ""
                 name = f"{quantity.symbol.name:6} = {self.values[quantity.symbol]:.6g}{unit}"
-                lines.append(f"  {name:24} {quantity.meaning}{source}")
-        return lines
+                lines.append(f"  {name:24} {meaning[quantity.symbol]}{source}")
+        return [*lines, *self._part_notes()]
+
+    def _part_notes(self) -> list[str]:
+        part, plan = self.part, self.estimate
+        if part is None:
+            return []
+        parts = f"  The largest of {plan.workers} parts of {self.inputs.batch} samples has {part.batch}: "
+        times = f"t_grad({part.batch}) = {part.median_s:.6g} s ({part.provenance}), "
+        whole_batch = f"t_grad({self.inputs.batch}) = {plan.t_grad_s:.6g} s ({self.inputs.t_grad_from})."
+        return [parts + times + whole_batch]
 
     def __str__(self) -> str:
         plan = self.estimate
@@ -108,6 +144,7 @@ class Explanation:
                 "",
                 f"  efficiency = S/N = {plan.efficiency:.4f}",
                 f"  status     = {plan.status}",
+                *(f"  warning: {warning}" for warning in self.inputs.warnings),
             ]
         )
 
@@ -117,6 +154,7 @@ def explain(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    batch: int | None = None,
     workers: int = 8,
     batches: int = 128,
     mode: str = "sync-join",
@@ -130,7 +168,7 @@ def explain(
     """Return the formula of one plan with the numbers put in.
 
     Args and errors are those of ``estimate``, for a single plan; ``schedule`` is ``mean`` for a central server
-    unless said otherwise.
+    unless said otherwise. Where the profile has a sweep, t_grad in a formula of sync-split is N x t_grad(ceil(b/N)).
 
     Example:
         >>> explain("squeezenet", workers=8).substituted
@@ -147,10 +185,11 @@ def explain(
         schedule=chosen_schedule,
         placement=rule,
     )
-    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, network=network, latency_s=latency_s)
+    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
     found = estimate_plan(plan, inputs, whole("batches", batches), method)
     expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL)
-    known = {N: workers, D: batches, symbols.t_grad: found.t_grad_s, symbols.t_comm: found.t_comm_s}
+    gradient = float(np.squeeze(inputs.formula_t_grad_s(plan.mode, worker_counts(workers))))
+    known = {N: workers, D: batches, symbols.t_grad: gradient, symbols.t_comm: found.t_comm_s}
     if {f_max, f_min} & expression.free_symbols:
         largest, smallest = extreme_shares(inputs, rule, worker_counts(workers))
         known |= {f_max: float(np.squeeze(largest)), f_min: float(np.squeeze(smallest))}

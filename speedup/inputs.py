@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speedup.cluster import Link
 from speedup.errors import PlanError, ProfileError
+from speedup.gradient_time import BatchTime, GradientTime
+from speedup.plans import UpdateMode
 from speedup.profile import Profile, Provenance
-from speedup.units import positive
+from speedup.units import positive, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,34 +23,101 @@ class Inputs:
     """The model's two times and their origin.
 
     Attributes:
-        t_grad_s: Gradient of one batch on one worker [s].
-        t_grad_from: Where it comes from.
+        t_grad: Gradient of one batch on one worker, with its batch size, interval and where it comes from.
         t_comm_s: All weights, or all gradients, once between server and one worker [s].
         t_comm_from: Where it comes from.
         profile: The profile they were taken from, if any.
         link: The link that t_comm was computed for, if any.
+        t_grad_given: Whether the user gave t_grad, so that no sweep of the profile belongs to it.
     """
 
-    t_grad_s: float
-    t_grad_from: Provenance
+    t_grad: BatchTime
     t_comm_s: float
     t_comm_from: Provenance
     profile: Profile | None = None
     link: Link | None = None
+    t_grad_given: bool = False
+
+    @property
+    def t_grad_s(self) -> float:
+        """Gradient of one batch on one worker [s]."""
+        return self.t_grad.median_s
+
+    @property
+    def t_grad_from(self) -> Provenance:
+        """Where t_grad comes from."""
+        return self.t_grad.provenance
+
+    @property
+    def batch(self) -> int | None:
+        """Samples in one batch of one worker; None where nobody said."""
+        return self.t_grad.batch
 
     @property
     def tensor_elements(self) -> tuple[int, ...] | None:
         """Tensor sizes of the workload, where a profile gives them."""
         return self.profile.workload.tensor_elements if self.profile else None
 
+    @property
+    def gradient_time(self) -> GradientTime | None:
+        """t_grad as a function of the batch size; None unless it comes from a sweep of at least two of them."""
+        if self.profile is None or self.t_grad_given or self.batch is None:
+            return None
+        sizes = {timing.batch for timing in self.profile.t_grad} - {None}
+        return GradientTime.of(self.profile) if len(sizes) > 1 else None
+
+    def part(self, workers: int) -> BatchTime | None:
+        """Return t_grad of the largest of N parts of a batch, ceil(b/N) samples; None without a sweep."""
+        sweep = self.gradient_time
+        return None if sweep is None or self.batch is None else sweep.predict(-(-self.batch // workers))
+
+    def formula_t_grad_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
+        r"""Return what stands for t_grad in the formula of a mode [s], one a worker count where they differ.
+
+        That is t_grad, except for sync-split with a sweep. Its formulas divide t_grad by N, as if 1/N of a batch took
+        1/N of its time; with
+
+        .. math:: N \, t_{grad}(\lceil b/N \rceil)
+
+        in its place, they have the time of the largest part of a batch instead.
+
+        Args:
+            mode: The mode of the formula.
+            workers: Worker counts N, each at least 1.
+
+        Example:
+            >>> import numpy as np
+            >>> gather("squeezenet").formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([1, 8]))
+            0.758
+        """
+        sweep = self.gradient_time if mode is UpdateMode.SYNC_SPLIT else None
+        if sweep is None or self.batch is None:
+            return self.t_grad_s
+        return workers * sweep.seconds(-(-self.batch // workers))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to mind about t_grad."""
+        if self.t_grad_given or not self.t_grad.extrapolated or self.profile is None:
+            return ()
+        low, high = GradientTime.of(self.profile).range
+        measured = f"batch {low} alone was measured" if low == high else f"batch sizes {low} to {high} were measured"
+        how = "assumed proportional to the batch" if low == high else "extrapolated"
+        return (f"t_grad of batch {self.batch} is {how}: {measured}. Measure it too: speedup calibrate.",)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the inputs as a plain dictionary, each number with its provenance."""
         document: dict[str, Any] = {
             "profile": self.profile.name if self.profile else None,
+            "batch": self.batch,
             "t_grad_s": self.t_grad_s,
             "t_grad_provenance": str(self.t_grad_from),
+            "t_grad_low_s": self.t_grad.low_s,
+            "t_grad_high_s": self.t_grad.high_s,
+            "t_grad_level": self.t_grad.level,
             "t_comm_s": self.t_comm_s,
             "t_comm_provenance": str(self.t_comm_from),
+            "warnings": list(self.warnings),
         }
         if self.link:
             document["bandwidth_bytes_per_s"] = self.link.bandwidth_bytes_per_s
@@ -57,10 +130,13 @@ def gather(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    batch: int | None = None,
     network: str | Link | None = None,
     latency_s: float = 0.0,
 ) -> Inputs:
     """Settle t_grad and t_comm: a number given beats the profile's.
+
+    A batch size given along with t_grad is the size of the batch that t_grad is for; it does not change the number.
 
     Raises:
         UnitError: A number or the network is out of range or unreadable.
@@ -68,18 +144,28 @@ def gather(
         ProfileError: The profile has no t_comm and no network was named.
     """
     loaded = Profile.load(profile) if isinstance(profile, (str, Path)) else profile
-    t_grad_s, t_grad_from = _t_grad(loaded, t_grad)
+    size = None if batch is None else whole("batch", batch)
+    gradient = _t_grad(loaded, t_grad, size)
     link = _link(network, latency_s)
     t_comm_s, t_comm_from = _t_comm(loaded, t_comm, link)
-    return Inputs(t_grad_s, t_grad_from, t_comm_s, t_comm_from, loaded, link)
+    return Inputs(gradient, t_comm_s, t_comm_from, loaded, link, t_grad_given=t_grad is not None)
 
 
-def _t_grad(profile: Profile | None, t_grad: float | None) -> tuple[float, Provenance]:
+def _t_grad(profile: Profile | None, t_grad: float | None, batch: int | None) -> BatchTime:
     if t_grad is not None:
-        return positive("t_grad", t_grad, "s", advice="Measure it: speedup calibrate NAME."), Provenance.ASSUMED
+        seconds = positive("t_grad", t_grad, "s", advice="Measure it: speedup calibrate NAME.")
+        size = profile.workload.batch if batch is None and profile is not None else batch
+        return BatchTime(median_s=seconds, provenance=Provenance.ASSUMED, batch=size)
     if profile is None:
         raise PlanError("t_grad is missing: name a profile, or give t_grad= (seconds of one batch on one worker).")
-    return profile.t_grad_s, profile.t_grad_timing.provenance
+    if batch is None:
+        return BatchTime.of(profile.t_grad_timing)
+    if not any(timing.batch for timing in profile.t_grad):
+        raise PlanError(
+            f'batch = {batch}, but profile "{profile.name}" does not say which batch size it was measured at; leave '
+            "batch out, or give t_grad= of such a batch."
+        )
+    return GradientTime.of(profile).predict(batch)
 
 
 def _link(network: str | Link | None, latency_s: float) -> Link | None:

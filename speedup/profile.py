@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.files import write_atomically
+from speedup.store import stored_paths
 from speedup.units import positive, show_seconds, whole
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Timing:
     Attributes:
         median_s: Centre [s], > 0.
         provenance: Where it comes from.
-        low_s: Lower end of the confidence interval of the median [s].
+        low_s: Lower end of the interval in which the median of a repetition lies with ``level`` [s].
         high_s: Upper end of it [s].
         level: Confidence level of that interval, in (0, 1).
+        uncontended_s: 5 % quantile of the samples [s]: the time when nothing else runs, or little.
         cv: Coefficient of variation of the samples, >= 0.
         samples_s: The samples [s], each the mean of ``loops`` calls, in the order taken.
+        steps_s: Calls timed one by one [s]: the distribution of a single step, of which a synchronous
+            iteration waits for the longest.
         loops: Calls per sample.
         warmup: Calls made and thrown away before the first sample.
         stable: Whether the interval became as narrow as asked for and spread and drift stayed within their
@@ -72,8 +76,10 @@ class Timing:
     low_s: float | None = None
     high_s: float | None = None
     level: float | None = None
+    uncontended_s: float | None = None
     cv: float | None = None
     samples_s: tuple[float, ...] = ()
+    steps_s: tuple[float, ...] = ()
     loops: int | None = None
     warmup: int | None = None
     stable: bool | None = None
@@ -82,8 +88,11 @@ class Timing:
 
     def __post_init__(self) -> None:
         positive("median_s", self.median_s, "s", advice="Measure it again.")
-        for index, sample in enumerate(self.samples_s):
-            positive(f"samples_s[{index}]", sample, "s", advice="Measure it again.")
+        for name in ("samples_s", "steps_s"):
+            for index, sample in enumerate(getattr(self, name)):
+                positive(f"{name}[{index}]", sample, "s", advice="Measure it again.")
+        if self.uncontended_s is not None:
+            positive("uncontended_s", self.uncontended_s, "s", advice="Measure it again.")
         low, high = self.low_s, self.high_s
         if (low is None) != (high is None):
             raise UnitError("low_s and high_s are the two ends of one interval; give both or neither.")
@@ -110,11 +119,13 @@ class Workload:
 
     Attributes:
         architecture: Name of the network.
-        tensor_elements: Elements of each trainable tensor, in forward order, kernel before bias.
+        tensor_elements: Elements of each tensor that travels, in forward order, kernel before bias: all
+            trainable ones, which for edge-popup are the scores.
         algorithm: Training algorithm.
         batch: Samples in one batch of one worker; None where the source does not say.
         input_shape: Shape of one sample; None where the source does not say.
         element_bytes: Bytes of one element on the wire.
+        precision: Type that the network computes in.
 
     Raises:
         UnitError: A value is out of its range.
@@ -132,6 +143,7 @@ class Workload:
     batch: int | None = None
     input_shape: tuple[int, ...] | None = None
     element_bytes: int = 4
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not self.tensor_elements:
@@ -176,6 +188,64 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepCost:
+    """What one step at one batch size costs besides its time, and what its time is made of.
+
+    A field is None where nobody measured it.
+
+    Attributes:
+        batch: Samples in the batch.
+        flops: Floating-point operations as the compiler counts them; a label, not a predictor.
+        bytes_accessed: Bytes read and written as the compiler counts them.
+        weights_bytes: Weights, frozen ones included.
+        gradients_bytes: Gradients of the trainable ones.
+        optimizer_state_bytes: State of the optimizer.
+        activations_bytes: Temporary memory of the step, most of it activations.
+        forward_s: The loss alone [s].
+        backward_s: Loss and gradient, less the loss alone [s].
+        update_s: The step, less loss and gradient [s].
+        input_s: Moving the batch from the host's memory to the device [s]; no part of t_grad.
+        dispatch_s: What Python adds to a step when a framework flattens its objects [s]; no part of t_grad.
+
+    Raises:
+        UnitError: A value is out of its range.
+
+    Example:
+        >>> StepCost(batch=16, weights_bytes=4000, optimizer_state_bytes=8000).memory_bytes is None
+        True
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    batch: int
+    flops: float | None = None
+    bytes_accessed: float | None = None
+    weights_bytes: int | None = None
+    gradients_bytes: int | None = None
+    optimizer_state_bytes: int | None = None
+    activations_bytes: int | None = None
+    forward_s: float | None = None
+    backward_s: float | None = None
+    update_s: float | None = None
+    input_s: float | None = None
+    dispatch_s: float | None = None
+
+    def __post_init__(self) -> None:
+        whole("batch", self.batch)
+        for field_ in fields(self):
+            value = getattr(self, field_.name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise UnitError(f"{field_.name} = {value:g}; it must be finite and at least 0.")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Weights, gradients, optimizer state and activations together; None unless all are known."""
+        parts = (self.weights_bytes, self.gradients_bytes, self.optimizer_state_bytes, self.activations_bytes)
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Workload, timings, device and environment of one calibration.
 
@@ -184,6 +254,7 @@ class Profile:
         workload: What was trained.
         t_grad: Time of one step (loss, gradient, update) of one batch on one worker, one a batch size.
         device: What it was measured on.
+        costs: Memory, operations and the parts of a step, one a batch size, where they were measured.
         t_comm: Time of moving the payload once, where that was measured or published.
         compile_s: Time of compiling the step [s]; never part of a sample.
         environment: Facts that may change the numbers.
@@ -206,6 +277,7 @@ class Profile:
     workload: Workload
     t_grad: tuple[Timing, ...]
     device: Device
+    costs: tuple[StepCost, ...] = ()
     t_comm: Timing | None = None
     compile_s: float | None = None
     environment: dict[str, str | int | float | bool | None] = field(default_factory=dict)
@@ -231,20 +303,22 @@ class Profile:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Profile:
-        """Return a shipped profile by its name, or read one from a file.
+        """Return a shipped or stored profile by its name, or read one from a file.
+
+        Of two with the same name, the one measured here and stored is returned.
 
         Args:
             name_or_path: Name, upper or lower case; or a path (it exists, ends in ``.json``, or has a
                 folder in it).
 
         Raises:
-            UnknownNameError: No shipped profile has that name.
+            UnknownNameError: Neither a shipped nor a stored profile has that name.
             ProfileError: The file is missing, broken, or of a newer version; all faults are listed.
         """
         path = Path(name_or_path)
         if path.suffix == ".json" or len(path.parts) > 1 or path.is_file():
             return read_profile(path)
-        return _shipped(str(name_or_path))
+        return _named(str(name_or_path))
 
     def to_json(self) -> str:
         """Return the profile as one JSON document, raw samples included."""
@@ -349,24 +423,30 @@ def _data_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "data" / "profiles"
 
 
+def shipped_paths() -> dict[str, Path]:
+    """Return the files of the shipped profiles by name."""
+    return {path.stem: path for path in sorted(_data_folder().glob("*.json"))}
+
+
 def profile_names() -> tuple[str, ...]:
     """Return the names of the shipped profiles, sorted."""
-    return tuple(sorted(path.stem for path in _data_folder().glob("*.json")))
+    return tuple(shipped_paths())
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _shipped(name: str) -> Profile:
-    known = profile_names()
-    found = [candidate for candidate in known if _plain(candidate) == _plain(name)]
+def _named(name: str) -> Profile:
+    known = shipped_paths() | stored_paths()
+    found = [path for candidate, path in known.items() if _plain(candidate) == _plain(name)]
     if not found:
+        stored = ", ".join(stored_paths()) or "none yet"
         raise UnknownNameError(
-            f'unknown profile "{name}". {suggestion(name, known)}Shipped: {", ".join(known)}. '
-            "Measure your own: speedup calibrate NAME -o lab.json; then name the file."
+            f'unknown profile "{name}". {suggestion(name, known)}Shipped: {", ".join(profile_names())}. '
+            f"Measured here: {stored}. Measure your own: speedup calibrate NAME."
         )
-    return read_profile(_data_folder() / f"{found[0]}.json")
+    return read_profile(found[-1])
 
 
 def profiles() -> dict[str, Profile]:
@@ -379,4 +459,4 @@ def profiles() -> dict[str, Profile]:
         >>> profiles()["resnet34"].t_grad_s
         0.821
     """
-    return {name: _shipped(name) for name in profile_names()}
+    return {name: read_profile(path) for name, path in shipped_paths().items()}

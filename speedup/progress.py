@@ -49,8 +49,8 @@ def _bar() -> Iterator[Callable[[Any], None]]:
 
         def show(progress: Any) -> None:  # noqa: ANN401 - see _detail
             left = f"{show_seconds(progress.remaining_s)} left" if progress.remaining_s else ""
-            detail = _detail(progress)
-            bar.update(task, completed=progress.fraction, description=str(progress.stage), left=left, detail=detail)
+            words = progress.label or str(progress.stage)
+            bar.update(task, completed=progress.fraction, description=words, left=left, detail=_detail(progress))
 
         yield show
 
@@ -59,7 +59,8 @@ def _lines() -> Callable[[Any], None]:
     shown: list[str] = []
 
     def show(progress: Any) -> None:  # noqa: ANN401 - see _detail
-        if str(progress.stage) not in shown:
+        # Of many calibrations, each prints a line of its own when it ends.
+        if not progress.label and str(progress.stage) not in shown:
             shown.append(str(progress.stage))
             print(f"{progress.stage} {_detail(progress)}".rstrip(), file=sys.stderr, flush=True)
 

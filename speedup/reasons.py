@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.estimates import estimate_plan, extreme_shares, tabulate, worker_counts
+from speedup.gradient_time import GradientTime
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.profile import Provenance
 from speedup.tables import Estimate, EstimateTable, Status, status_index
@@ -16,7 +17,6 @@ from speedup.units import show_bandwidth, show_bytes, show_seconds
 
 if TYPE_CHECKING:
     from speedup.inputs import Inputs
-    from speedup.profile import Profile
 
 EFFICIENT = 0.8
 """Efficiency for which the required link is worked out."""
@@ -91,7 +91,7 @@ def _gain(case: Case) -> str:
 
 def _limit(case: Case) -> str:
     plan = case.choice
-    compute = plan.t_grad_s / (plan.workers if plan.mode is UpdateMode.SYNC_SPLIT else 1)
+    compute = plan.t_grad_worker_s
     network = plan.t_iter_s - compute
     limited = "the network" if network > compute else "computing"
     return (
@@ -164,9 +164,11 @@ def _t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
     equal = plan.placement is PlacementRule.EQUAL
     budget = Symbol("t_budget", positive=True)
     expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, plan.method, equal=equal)
-    largest, smallest = extreme_shares(case.inputs, plan.placement, worker_counts(plan.workers))
+    counts = worker_counts(plan.workers)
+    gradient = case.inputs.formula_t_grad_s(plan.mode, counts)
+    largest, smallest = extreme_shares(case.inputs, plan.placement, counts)
     function = numeric(largest_t_comm(expression, budget), (N, D, t_grad, budget, f_max, f_min))
-    limit = function(float(plan.workers), float(plan.batches), plan.t_grad_s, time_s, largest, smallest)
+    limit = function(float(plan.workers), float(plan.batches), gradient, time_s, largest, smallest)
     return float(np.squeeze(limit))
 
 
@@ -263,25 +265,49 @@ def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
             'whole; method="exact" counts whole batches.'
         )
     if choice.mode is UpdateMode.SYNC_SPLIT:
-        notes.append(f"Assumes that 1/{choice.workers} of a batch takes 1/{choice.workers} of its time.")
+        notes.append(_part_of_a_batch(choice, inputs))
     if choice.mode is UpdateMode.SYNC_JOIN:
         notes.append(f"Speedup counts batches, not accuracy: an update here averages {choice.workers} batches.")
     if choice.mode is UpdateMode.ASYNC:
         notes.append(
             f"Speedup counts batches, not accuracy: gradients here are about {choice.workers - 1} updates old."
         )
-    return (*notes, *(inputs.profile.warnings if inputs.profile else ()))
+    if choice.efficiency > 1:
+        notes.append(
+            "An efficiency above 100 % is no slip: a part of a batch takes less than its share of the time here."
+        )
+    return (*notes, *inputs.warnings, *(inputs.profile.warnings if inputs.profile else ()))
+
+
+def _part_of_a_batch(choice: Estimate, inputs: Inputs) -> str:
+    """Say what one worker's part of a batch takes, and how that is known."""
+    part, sweep = inputs.part(choice.workers), inputs.gradient_time
+    if part is None or sweep is None:
+        return f"Assumes that 1/{choice.workers} of a batch takes 1/{choice.workers} of its time."
+    said = (
+        f"A worker computes ceil({inputs.batch}/{choice.workers}) = {part.batch} samples in {part}, "
+        f"{part.median_s / choice.t_grad_s:.0%} of the time of a batch of {inputs.batch}"
+    )
+    if part.provenance is not Provenance.FITTED:
+        return f"{said}: {part.provenance}."
+    checked = f"held-out error {sweep.held_out_error}" if sweep.held_out_error else "too few batch sizes to check it"
+    below = f" Extrapolated: the smallest measured batch size is {sweep.range[0]}." if part.extrapolated else ""
+    return f"{said}: fitted, t = {sweep.formula}, {checked}.{below}"
 
 
 def _t_grad_origin(inputs: Inputs) -> str:
-    profile = inputs.profile
-    if profile is None or inputs.t_grad_from is Provenance.ASSUMED:
-        return f"t_grad = {show_seconds(inputs.t_grad_s)}, {inputs.t_grad_from} (given)."
-    return f"t_grad = {profile.t_grad_timing}, {inputs.t_grad_from} on {profile.device}, {_batch(profile)}."
+    profile, time = inputs.profile, inputs.t_grad
+    if profile is None or inputs.t_grad_given:
+        known = profile.workload.batch if profile else None
+        size = f", batch {time.batch}" if time.batch != known else ""
+        return f"t_grad = {show_seconds(inputs.t_grad_s)}, {inputs.t_grad_from} (given){size}."
+    said = f"t_grad = {time}, {inputs.t_grad_from} on {profile.device}, {_batch(inputs)}"
+    measured = any(timing.batch == time.batch for timing in profile.t_grad)
+    return f"{said}." if measured else f"{said}: {GradientTime.of(profile)}."
 
 
-def _batch(profile: Profile) -> str:
-    return f"batch {profile.workload.batch}" if profile.workload.batch else "batch size not stated"
+def _batch(inputs: Inputs) -> str:
+    return f"batch {inputs.batch}" if inputs.batch else "batch size not stated"
 
 
 def _t_comm_origin(inputs: Inputs) -> str:

@@ -188,6 +188,7 @@ def recommend(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    batch: int | None = None,
     network: str | Link | None = None,
     workers: int | Iterable[int] | None = None,
     max_workers: int | None = None,
@@ -210,6 +211,7 @@ def recommend(
         profile_or_name: Profile, name of a shipped one, or path of a file.
         t_grad: Gradient of one batch on one worker [s]; beats the profile's.
         t_comm: One transfer of all weights or gradients [s]; beats the profile's.
+        batch: Samples in one batch of one worker; the profile's own by default. See ``estimate``.
         network: Bandwidth such as ``"1gbit"``, or a ``Link``; gives t_comm from the profile's payload.
         workers: The counts to consider, one or many.
         max_workers: Consider 1 to this many; 8 if neither is given.
@@ -240,7 +242,7 @@ def recommend(
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement)
     counts = _counts(workers, max_workers)
     runs = whole("batches", batches)
-    inputs = gather(profile_or_name, t_grad=t_grad, t_comm=t_comm, network=network, latency_s=latency_s)
+    inputs = gather(profile_or_name, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
     one_allowed = workers is None or 1 in counts
     alone = None
     if one_allowed:

@@ -84,6 +84,7 @@ class Estimate:
         method: ``thesis`` or ``exact``.
         batches: D.
         t_grad_s: Gradient of one batch on one worker [s].
+        t_grad_worker_s: What one worker computes in an iteration [s]: for sync-split its part of a batch.
         t_comm_s: One transfer [s].
     """
 
@@ -102,6 +103,7 @@ class Estimate:
     method: str
     batches: int
     t_grad_s: float
+    t_grad_worker_s: float
     t_comm_s: float
 
     @property
@@ -136,6 +138,7 @@ class EstimateTable:
         family: Index into ``families``, one a row.
         workers: N, one a row.
         time_s: t_train [s], one a row.
+        t_grad_worker_s: What one worker computes in an iteration [s], one a row.
         status: Index into the members of ``Status``, one a row.
         inputs: The two times and where they come from.
         batches: D.
@@ -153,6 +156,7 @@ class EstimateTable:
     family: Integers
     workers: Integers
     time_s: Floats
+    t_grad_worker_s: Floats
     status: NDArray[np.int8]
     inputs: Inputs
     batches: int
@@ -186,6 +190,7 @@ class EstimateTable:
             method=self.method,
             batches=self.batches,
             t_grad_s=self.inputs.t_grad_s,
+            t_grad_worker_s=float(one.t_grad_worker_s[0]),
             t_comm_s=self.inputs.t_comm_s,
         )
 
@@ -224,6 +229,7 @@ class EstimateTable:
             family=self.family[rows],
             workers=self.workers[rows],
             time_s=self.time_s[rows],
+            t_grad_worker_s=self.t_grad_worker_s[rows],
             status=self.status[rows],
         )
 
@@ -235,6 +241,7 @@ class EstimateTable:
             family=np.concatenate([self.family, other.family + len(self.families)]),
             workers=np.concatenate([self.workers, other.workers]),
             time_s=np.concatenate([self.time_s, other.time_s]),
+            t_grad_worker_s=np.concatenate([self.t_grad_worker_s, other.t_grad_worker_s]),
             status=np.concatenate([self.status, other.status]),
         )
 
@@ -261,6 +268,7 @@ class EstimateTable:
             "method": [self.method] * rows,
             "batches": [self.batches] * rows,
             "t_grad_s": [self.inputs.t_grad_s] * rows,
+            "t_grad_worker_s": self.t_grad_worker_s.tolist(),
             "t_comm_s": [self.inputs.t_comm_s] * rows,
         }
         return {name: columns[name] for name in COLUMNS}

@@ -230,7 +230,7 @@ def test_calibrate_measures_this_device_and_recommend_reads_its_file(command, tm
     code, out, err = command("calibrate nardini_mlp --batch 64 --max-time-s 8 -o lab.json")
     assert code in {0, 5}
     assert out.endswith("saved lab.json\n")
-    assert err.split("\n")[0] == "build"
+    assert err.split("\n")[0] == "compile"
     profile = speedup.Profile.load(Path("lab.json"))
     assert profile.workload.parameters == 266_610
     assert profile.t_grad_timing.stable is (code == 0)

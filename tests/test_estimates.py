@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sweeps import line, swept
 
 import speedup
 from speedup import SpeedupError, estimate
@@ -226,3 +227,123 @@ GOOD = {"t_grad": 1.0, "t_comm": 0.1}
 def test_bad_input_is_refused_with_value_and_cure(change, said):
     with pytest.raises(SpeedupError, match=said):
         estimate(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_worker_of_sync_split_computes_the_largest_part_of_a_batch(method):
+    options = {"network": "1gbit", "workers": range(1, 65), "batches": 128, "method": method}
+    table = estimate(swept(line), modes="sync-split", **options).to_frame()
+    np.testing.assert_allclose(table.t_grad_worker_s, line(np.ceil(64 / table.workers)), rtol=1e-9)
+    assert (table.t_grad_s == line(64)).all()
+    for row in table.itertuples():
+        schedule = None if row.server == "distributed" else row.schedule
+        expression = speedup.formula("sync-split", row.server, schedule=schedule)
+        symbols = {N: row.workers, D: 128, t_comm: row.t_comm_s, t_grad: row.workers * row.t_grad_worker_s}
+        assert row.time_s == pytest.approx(float(expression.subs(symbols)), rel=1e-12)
+        assert row.speedup == pytest.approx(128 * line(64) / row.time_s, rel=1e-12)
+
+
+def test_the_other_modes_know_nothing_of_the_sweep():
+    from dataclasses import replace
+
+    profile = swept(line)
+    single = replace(profile, t_grad=(profile.t_grad_timing,))
+    for options in ({"modes": ("sync-join", "async")}, {"workers": 1}):
+        with_sweep, without = (estimate(one, network="1gbit", **options).to_frame() for one in (profile, single))
+        pd.testing.assert_frame_equal(with_sweep, without)
+
+
+def test_one_batch_size_or_a_given_t_grad_leaves_sync_split_as_printed():
+    profile = swept(line)
+    for table in (
+        estimate("resnet34", modes="sync-split"),
+        estimate("squeezenet-xeon-b16", modes="sync-split", network="1gbit"),
+        estimate(profile, t_grad=0.5, modes="sync-split", network="1gbit"),
+    ):
+        same = estimate(t_grad=table.inputs.t_grad_s, t_comm=table.inputs.t_comm_s, modes="sync-split")
+        np.testing.assert_array_equal(table.time_s, same.time_s)
+        np.testing.assert_array_equal(table.t_grad_worker_s, table.inputs.t_grad_s / table.workers)
+
+
+def test_a_worker_computes_a_whole_batch_in_every_mode_but_sync_split():
+    table = estimate(t_grad=1.0, t_comm=0.1).to_frame()
+    split = table["mode"] == "sync-split"
+    assert (table.t_grad_worker_s[~split] == 1.0).all()
+    np.testing.assert_array_equal(table.t_grad_worker_s[split], 1 / table.workers[split])
+
+
+@given(
+    seconds, st.floats(0.0, 100.0), st.floats(0.0, 1.0), seconds, st.lists(st.integers(1, 300), min_size=1, max_size=9)
+)
+def test_speedup_never_exceeds_the_workers_where_a_part_of_a_batch_takes_at_least_its_share(
+    unit, fixed, exponent, comm, workers
+):
+    profile = swept(lambda size: unit * (fixed + size**exponent))
+    table = estimate(profile, t_comm=comm, workers=workers)
+    parts = np.ceil(64 / table.workers) / 64 * table.inputs.t_grad_s
+    honest = table.t_grad_worker_s >= np.where(table._by_family(lambda one: one.mode == "sync-split"), parts, 0) * (
+        1 - 1e-9
+    )
+    assert (table.speedup <= table.workers * (1 + 1e-9))[honest].all()
+    np.testing.assert_allclose(table.speedup * table.time_s, 128 * table.inputs.t_grad_s, rtol=1e-12)
+
+
+def test_where_parts_fit_a_cache_that_the_batch_does_not_the_speedup_may_exceed_the_workers():
+    table = estimate(swept(lambda size: size**1.3), t_comm=1e-6, workers=8, modes="sync-split", servers="distributed")
+    assert table[0].speedup == pytest.approx(8**1.3, rel=1e-3)
+
+
+def test_a_batch_size_takes_its_t_grad_from_the_sweep():
+    measured, fitted, outside = (estimate(swept(line), network="1gbit", batch=size) for size in (16, 24, 256))
+    assert (measured.inputs.t_grad_s, measured.inputs.t_grad_from) == (line(16), "measured")
+    assert (fitted.inputs.t_grad_s, fitted.inputs.t_grad_from) == (pytest.approx(line(24)), "fitted")
+    document = fitted.to_dict()["inputs"]
+    assert document["batch"] == 24
+    assert document["t_grad_low_s"] < line(24) < document["t_grad_high_s"]
+    assert (document["t_grad_level"], document["warnings"]) == (0.95, [])
+    assert outside.to_dict()["inputs"]["warnings"] == [
+        "t_grad of batch 256 is extrapolated: batch sizes 4 to 64 were measured. Measure it too: speedup calibrate."
+    ]
+    split = estimate(swept(line), network="1gbit", batch=24, modes="sync-split", workers=[3, 24, 25])
+    assert [row.t_grad_worker_s for row in split][:3] == pytest.approx([line(8), line(1), line(1)])
+    assert [row.status for row in split][:3] == ["ok", "ok", "idle-workers"]
+
+
+def test_without_a_batch_size_the_workload_s_own_is_meant():
+    profile = swept(line)
+    own, named = (estimate(profile, network="1gbit", batch=size).to_json() for size in (None, 64))
+    assert own == named
+
+
+def test_from_a_single_batch_size_others_are_assumed_proportional_and_said_so():
+    table = estimate("squeezenet-xeon-b16", network="1gbit", batch=64)
+    assert table.inputs.t_grad_s == pytest.approx(4 * speedup.Profile.load("squeezenet-xeon-b16").t_grad_s)
+    assert (table.inputs.t_grad_from, table.inputs.t_grad.low_s) == ("assumed", None)
+    (warning,) = table.inputs.warnings
+    assert warning.startswith("t_grad of batch 64 is assumed proportional to the batch: batch 16 alone was measured.")
+
+
+def test_a_batch_given_with_t_grad_only_tells_where_workers_have_no_sample():
+    options = {"t_comm": 0.1, "modes": "sync-split", "servers": "distributed", "workers": [4, 5]}
+    for profile in (None, "resnet34", swept(line)):
+        table = estimate(profile, t_grad=1.0, batch=4, **options)
+        assert (table.inputs.t_grad_s, table.inputs.t_grad_from, table.inputs.warnings) == (1.0, "assumed", ())
+        assert [row.status for row in table] == ["ok", "idle-workers"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "change", "said"),
+    [
+        (
+            "resnet34",
+            {"batch": 16},
+            'batch = 16, but profile "resnet34" does not say which batch size it was measured at',
+        ),
+        (None, {"batch": 16, "t_comm": 0.1}, "t_grad is missing: name a profile"),
+        ("squeezenet-xeon-b16", {"batch": 0, "network": "1gbit"}, "batch = 0; it must be at least 1"),
+        ("squeezenet-xeon-b16", {"batch": 1.5, "network": "1gbit"}, "batch = 1.5 is not a whole number"),
+    ],
+)
+def test_a_batch_size_that_cannot_be_used_is_refused(profile, change, said):
+    with pytest.raises(SpeedupError, match=said):
+        estimate(profile, **change)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sweeps import line, swept
 
-from speedup import SpeedupError, estimate, recommend
+from speedup import SpeedupError, estimate, explain, recommend
+from speedup.formulas.symbols import t_grad
 
 seconds = st.floats(1e-5, 1e3)
 
@@ -151,3 +153,75 @@ def test_a_profile_without_t_comm_asks_for_the_network(tmp_path):
     with pytest.raises(SpeedupError, match='profile "lab" has no t_comm; name the network, such as network="1gbit"'):
         recommend(path)
     assert recommend(path, network="10gbit").choice.workers == 8
+
+
+def test_a_part_of_a_batch_says_how_its_time_is_known():
+    def said(**options):
+        answer = recommend(swept(line), t_comm=1e-6, modes="sync-split", servers="distributed", **options)
+        return next(note for note in answer.validity if "of a batch" in note)
+
+    formula = "0.002 s + 0.001 s/sample x batch"
+    assert said(workers=8) == (
+        "A worker computes ceil(64/8) = 8 samples in 10 ms [9.8 ms, 10.2 ms] (95%), 15% of the time of a batch of 64: "
+        "measured."
+    )
+    fitted = said(workers=5)
+    assert "ceil(64/5) = 13 samples in 15 ms [14.7 ms, 15.3 ms] (95%), 23% of the time of a batch of 64" in fitted
+    assert fitted.endswith(f"fitted, t = {formula}, held-out error median 0.0%, at most 0.0%.")
+    assert said(workers=32).endswith("Extrapolated: the smallest measured batch size is 4.")
+    assumed = recommend("squeezenet", modes="sync-split", workers=8).validity
+    assert "Assumes that 1/8 of a batch takes 1/8 of its time." in assumed
+
+
+def test_what_limits_sync_split_counts_the_time_of_a_part():
+    answer = recommend(swept(line), t_comm=1e-3, modes="sync-split", servers="distributed", workers=8)
+    assert answer.choice.t_grad_worker_s == pytest.approx(line(8))
+    assert any("11.8 ms an iteration, 10 ms (85%) compute" in reason for reason in answer.reasons)
+
+
+def test_the_link_named_for_sync_split_counts_the_time_of_a_part():
+    options = {"modes": "sync-split", "servers": "distributed", "workers": [2]}
+    answer = recommend(swept(line), t_comm=0.02, **options)
+    limit = (line(64) / 1.6 - line(32)) / (2 * 1 / 2)  # 0.8 N = t_grad / (2 t (N-1)/N + t_grad(b/N)), with N = 2
+    assert any(
+        f"one transfer must take at most {1e3 * limit:.3g} ms (now 20 ms)" in reason for reason in answer.reasons
+    )
+    assert recommend(swept(line), t_comm=limit, **options).choice.efficiency == pytest.approx(0.8)
+
+
+def test_an_efficiency_above_1_is_explained():
+    answer = recommend(swept(lambda size: size**1.3), t_comm=1e-6, modes="sync-split", workers=[8])
+    assert answer.choice.efficiency > 1
+    assert any("An efficiency above 100 % is no slip" in note for note in answer.validity)
+
+
+def test_t_grad_of_a_batch_size_says_where_it_comes_from():
+    by_size = {size: recommend(swept(line), network="1gbit", batch=size).validity for size in (16, 24, 256)}
+    assert by_size[16][0] == "t_grad = 18 ms [17.6 ms, 18.4 ms] (95%), measured on A device, batch 16."
+    assert by_size[24][0].startswith(
+        "t_grad = 26 ms [25.5 ms, 26.5 ms] (95%), fitted on A device, batch 24: 0.002 s + "
+    )
+    assert by_size[24][0].endswith("from batch sizes 4, 8, 16, 32, 64; held-out error median 0.0%, at most 0.0%.")
+    assert "t_grad of batch 256 is extrapolated: batch sizes 4 to 64 were measured." in " ".join(by_size[256])
+    single = recommend("squeezenet-xeon-b16", network="1gbit", batch=32).validity
+    assert "batch 32: proportional to the batch, 0.0885 s/sample x batch, from batch size 16 alone." in single[0]
+    given = recommend(t_grad=0.5, t_comm=0.1, batch=16).validity
+    assert given[0] == "t_grad = 500 ms, assumed (given), batch 16."
+
+
+def test_an_explanation_names_what_stands_for_t_grad_in_sync_split():
+    told = explain(swept(line), network="1gbit", mode="sync-split", workers=5)
+    assert told.values[t_grad] == pytest.approx(5 * line(13))
+    text = str(told)
+    assert "t_grad = 0.075 s" in text
+    assert "N x t_grad(ceil(b/N)), for t_grad in this formula (fitted)" in text
+    assert (
+        "The largest of 5 parts of 64 samples has 13: t_grad(13) = 0.015 s (fitted), t_grad(64) = 0.066 s (measured)."
+        in text
+    )
+    assert f"= 128*0.066/{told.estimate.time_s:.6g}" in text
+    document = told.to_dict()
+    assert eval(document["substituted"].removeprefix("t_train = ")) == pytest.approx(told.estimate.time_s, rel=1e-5)
+    assert (document["part_of_a_batch"]["batch"], document["part_of_a_batch"]["t_grad_provenance"]) == (13, "fitted")
+    assert explain(swept(line), network="1gbit", workers=5).part is None
+    assert "warning: t_grad of batch 512 is extrapolated" in str(explain(swept(line), network="1gbit", batch=512))

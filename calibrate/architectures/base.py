@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import jax
 
-Layer: TypeAlias = nnx.Conv | nnx.Linear | nnx.BatchNorm
+Layer: TypeAlias = nnx.Conv | nnx.Linear | nnx.BatchNorm | nnx.LayerNorm | nnx.Embed
 
 
 class Network(nnx.Module):
@@ -28,13 +28,17 @@ class Network(nnx.Module):
 
     @abstractmethod
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Return the logits, of shape ``(batch, classes)``, of ``inputs``, of shape ``(batch, *sample)``."""
+        """Return the logits of the main head for ``inputs``, of shape ``(batch, *sample)``.
 
+        Their shape is ``(batch, classes)``, or ``(batch, length, classes)`` where a sample is a row of tokens.
+        """
 
-def halve(x: jax.Array) -> jax.Array:
-    """Return the 3x3 maxima at every second place of ``x``, of shape ``(batch, h, w, channels)``."""
-    pooled: jax.Array = nnx.max_pool(x, (3, 3), strides=(2, 2), padding="SAME")  # type: ignore[no-untyped-call]
-    return pooled
+    def heads(self, inputs: jax.Array) -> tuple[tuple[float, jax.Array], ...]:
+        """Return the weight and the logits of every head that the training loss counts.
+
+        The loss is the sum over the heads of weight times loss. Most networks have one head of weight 1.
+        """
+        return ((1.0, self(inputs)),)
 
 
 def trainable_tensors(network: Network) -> list[nnx.Param[jax.Array]]:
@@ -46,8 +50,12 @@ def trainable_tensors(network: Network) -> list[nnx.Param[jax.Array]]:
     Returns:
         One parameter a tensor; moving statistics are not among them.
     """
-    pairs = (
-        (layer.scale, layer.bias) if isinstance(layer, nnx.BatchNorm) else (layer.kernel, layer.bias)
-        for layer in network.layers()
-    )
-    return [tensor for pair in pairs for tensor in pair if isinstance(tensor, nnx.Param)]
+    return [tensor for layer in network.layers() for tensor in _tensors(layer) if isinstance(tensor, nnx.Param)]
+
+
+def _tensors(layer: Layer) -> tuple[object, ...]:
+    if isinstance(layer, nnx.Embed):
+        return (layer.embedding,)
+    if isinstance(layer, nnx.BatchNorm | nnx.LayerNorm):
+        return layer.scale, layer.bias
+    return layer.kernel, layer.bias

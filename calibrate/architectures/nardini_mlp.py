@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flax import nnx
 
 from .base import Layer, Network
+from .layers import dense
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,8 @@ class NardiniMLP(Network):
     """Two hidden layers of 300 and 100 units with ReLU: 266,610 parameters in 6 tensors at 10 classes."""
 
     def __init__(self, rngs: nnx.Rngs, classes: int = 10) -> None:
-        self.hidden1 = nnx.Linear(784, 300, rngs=rngs)
-        self.hidden2 = nnx.Linear(300, 100, rngs=rngs)
+        self.hidden1 = dense(784, 300, rngs)
+        self.hidden2 = dense(300, 100, rngs)
         self.output = nnx.Linear(100, classes, rngs=rngs)
 
     def layers(self) -> Iterator[Layer]:

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0, Table 2.4 of the thesis, with SAME padding throughout."""
+"""SqueezeNet 1.0, Table 2.4 of the thesis with SAME padding throughout, or with the padding of the published code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from flax import nnx
 
-from .base import Layer, Network, halve
+from .base import Layer, Network
+from .layers import conv, halve, max_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,9 @@ class Fire(nnx.Module):
     """A 1x1 convolution to ``squeeze`` channels, then a 1x1 and a 3x3 one to ``expand`` channels each."""
 
     def __init__(self, channels: int, squeeze: int, expand: int, rngs: nnx.Rngs) -> None:
-        self.squeeze = nnx.Conv(channels, squeeze, (1, 1), rngs=rngs)
-        self.expand1 = nnx.Conv(squeeze, expand, (1, 1), rngs=rngs)
-        self.expand3 = nnx.Conv(squeeze, expand, (3, 3), rngs=rngs)
+        self.squeeze = conv(channels, squeeze, 1, rngs)
+        self.expand1 = conv(squeeze, expand, 1, rngs)
+        self.expand3 = conv(squeeze, expand, 3, rngs)
 
     def layers(self) -> Iterator[Layer]:
         """Yield the three convolutions."""
@@ -38,14 +39,21 @@ class Fire(nnx.Module):
 
 
 class SqueezeNet(Network):
-    """Eight fire modules between two convolutions: 1,248,424 parameters in 52 tensors at 1000 classes."""
+    """Eight fire modules between two convolutions: 1,248,424 parameters in 52 tensors at 1000 classes.
 
-    def __init__(self, rngs: nnx.Rngs, classes: int = 1000) -> None:
-        self.conv1 = nnx.Conv(3, 96, (7, 7), strides=2, rngs=rngs)
+    Attributes:
+        same: Whether the stem and the pools are padded to half their size, as in Table 2.4 (maps of 112, 56,
+            28, 14 places a side), or not, with pools that round up, as in Torchvision (109, 54, 27, 13).
+    """
+
+    def __init__(self, rngs: nnx.Rngs, classes: int = 1000, *, same: bool = True) -> None:
+        self.same = same
+        self.conv1 = conv(3, 96, 7, rngs, stride=2, padding="SAME" if same else "VALID")
         inputs = (96, *(2 * expand for _, expand in _FIRES))
         self.fires = nnx.List([Fire(channels, *widths, rngs) for channels, widths in zip(inputs, _FIRES, strict=False)])
         self.dropout = nnx.Dropout(0.5, rngs=rngs)
-        self.conv10 = nnx.Conv(512, classes, (1, 1), rngs=rngs)
+        # Small weights, as in the published code: the classifier starts undecided, before its ReLU can lock it.
+        self.conv10 = nnx.Conv(512, classes, (1, 1), kernel_init=nnx.initializers.normal(0.01), rngs=rngs)
 
     def layers(self) -> Iterator[Layer]:
         """Yield the 26 convolutions."""
@@ -59,6 +67,12 @@ class SqueezeNet(Network):
         x = nnx.relu(self.conv1(inputs))
         for index, fire in enumerate(self.fires):
             if index in _POOL_BEFORE:
-                x = halve(x)
+                x = halve(x) if self.same else _pool_rounded_up(x)
             x = fire(x)
         return nnx.relu(self.conv10(self.dropout(x))).mean(axis=(1, 2))
+
+
+def _pool_rounded_up(x: jax.Array) -> jax.Array:
+    # A last window may hang over the edge by the one place that does not fill a stride.
+    rows, columns = ((0, (side - 3) % 2) for side in x.shape[1:3])
+    return max_pool(x, 3, 2, (rows, columns))

@@ -11,17 +11,19 @@ import platform
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import jax
 import psutil
 
 from speedup.profile import Device
 
+from .accelerator import accelerator_facts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Fact: TypeAlias = "str | int | float | bool | None"
+    from .accelerator import Fact
 
 _PACKAGES = ("numpy", "jax", "jaxlib", "flax", "optax")
 # Named one by one: a prefix such as JAX_ would also take in addresses of coordinators and paths of caches.
@@ -39,6 +41,7 @@ _VARIABLES = (
     "XLA_PYTHON_CLIENT_MEM_FRACTION",
     "XLA_PYTHON_CLIENT_ALLOCATOR",
     "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
     "CUDA_DEVICE_MAX_CONNECTIONS",
     "NVIDIA_TF32_OVERRIDE",
     "NCCL_ALGO",
@@ -53,6 +56,7 @@ _VARIABLES = (
     "MKL_NUM_THREADS",
 )
 _FOLDERS = re.compile(r"(?<![\w.])(?:~|\.{0,2})/[^\s,;\"']+")
+_UUIDS = re.compile(r"\b(MIG-GPU-|MIG-|GPU-)[0-9A-Fa-f/-]+")
 
 
 def _text(path: str) -> str:
@@ -95,7 +99,7 @@ def container_hint() -> str | None:
 
 
 def whitelisted_variables(environ: Mapping[str, str]) -> dict[str, Fact]:
-    """Return the variables that steer the computation and are set, folders in them hidden.
+    """Return the variables that steer the computation and are set, folders and devices' UUIDs in them hidden.
 
     Args:
         environ: All variables.
@@ -104,7 +108,8 @@ def whitelisted_variables(environ: Mapping[str, str]) -> dict[str, Fact]:
         >>> whitelisted_variables({"XLA_FLAGS": "--xla_dump_to=/home/ann/dump", "TOKEN": "x"})
         {'env_XLA_FLAGS': '--xla_dump_to=<path>'}
     """
-    return {f"env_{name}": _FOLDERS.sub("<path>", environ[name]) for name in _VARIABLES if name in environ}
+    found = {f"env_{name}": environ[name] for name in _VARIABLES if name in environ}
+    return {name: _FOLDERS.sub("<path>", _UUIDS.sub(r"\1<uuid>", value)) for name, value in found.items()}
 
 
 def _package_versions() -> dict[str, Fact]:
@@ -143,13 +148,14 @@ def _load() -> dict[str, Fact]:
 
 
 def environment(device: jax.Device | None = None) -> dict[str, Fact]:
-    """Return the record: processor, load, memory, system, versions, device and variables.
+    """Return the record: processor, load, memory, system, versions, device, its state, and variables.
 
     Args:
         device: The device measured; None for JAX's first.
 
     Returns:
         One flat dictionary of JSON scalars, None where the machine does not say. Names end in their unit.
+        The state of an NVIDIA device (``gpu_...``) is that of this moment: see ``accelerator_facts``.
     """
     measured = device or jax.devices()[0]
     driver = re.search(r"Kernel Module\D*([\d.]+)", _text("/proc/driver/nvidia/version"))
@@ -167,6 +173,7 @@ def environment(device: jax.Device | None = None) -> dict[str, Fact]:
         "device_count": jax.device_count(),
         "device_runtime": " ".join(str(measured.client.platform_version).split()),
         "nvidia_driver": driver[1] if driver else None,
+        **accelerator_facts(measured),
         **whitelisted_variables(os.environ),
     }
 

@@ -1,14 +1,36 @@
 """What a series of timings says, and how surely; pure functions of numbers, without a clock.
 
-Consecutive timings on a real machine are not independent: other work comes and goes over seconds, clocks
-step up and down. An interval that takes a hundred such samples for a hundred independent ones is several
-times too narrow. Here the interval of the median is therefore the wider of two, each wrong in another way:
+The interval [low, high] around the median is one in which the median of a *repetition* of the measurement
+lies with the stated level. That is wider than an interval for "the" median of this machine: the repetition
+has an error of its own, and slow noise, which does not average out, is another then. See ``repetition``.
 
-* order statistics whose ranks come from the binomial distribution of the *effective* number of samples,
-  which is estimated from the autocorrelation of "above the median or not" and knows no distribution;
-* Student's interval of the medians of a few consecutive blocks, which sees drifts too slow for the first.
+It is the wider of two, from the same prediction:
 
-Neither can see a change slower than the whole measurement.
+* in time: of the medians of up to 32 consecutive blocks, which sees drifts;
+* in shares: of the share of samples above the median, read off as quantiles of the samples. Where a step
+  has two durations, because a neighbour comes and goes, the median jumps from one to the other when that
+  share passes one half, although nothing drifts.
+
+No data can tell of noise that did not show in them. Work of others that stays away for longer than the
+measurement takes is in no interval: spread a measurement over the time it is to speak for.
+
+How often the median of a repetition lay in the interval at level 95 %, in percent, when it followed directly /
+ten lengths later. Simulated: 100 to 150 runs each, samples of half a second; the telegraph is other work that
+comes and goes, each for that long on average, and costs a fifth. Left, n samples in a row; middle, sampling
+until +-2 % or 60 s, for at least 5 s or 20 s; right, 8 visits of 3 s spread over 144 s.
+
+===============  ======  ======  =======  =======  ========  ========  ========
+noise            n = 10  n = 20  n = 60   n = 200  >= 5 s    >= 20 s   8 visits
+===============  ======  ======  =======  =======  ========  ========  ========
+independent      99/99   100/99  100/100  100/100  100/100   100/100   100/100
+AR(1) 0.8        95/91   99/97   99/100   100/99   100/99    100/99    99/98
+AR(1) 0.9        95/88   98/95   99/99    100/99   98/97     100/100   99/99
+AR(1) 0.99       94/55   95/69   98/90    99/99    81/69     92/89     97/98
+flicker          95/80   94/91   97/92    99/94    97/88     98/88     96/94
+telegraph 0.3 s  99/99   99/99   100/100  100/100  100/100   100/100   100/100
+telegraph 3 s    85/83   92/93   98/99    94/97    87/86     98/97     98/100
+telegraph 30 s   92/58   89/61   84/77    95/93    78/58     80/64     98/98
+===============  ======  ======  =======  =======  ========  ========  ========
 """
 
 from __future__ import annotations
@@ -18,19 +40,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+
+from .repetition import half_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from .repetition import Array
 
 CV_LIMIT = 0.05
 """Coefficient of variation above which timings are called unstable."""
 DRIFT_LIMIT = 0.05
 """Relative change from the first half of the samples to the second above which they are said to drift."""
+UNCONTENDED = 0.05
+"""Quantile of the samples that stands for a machine with nothing else to do."""
 
-_BLOCKS = 8
+_FEWEST = 6
+_MOST_BLOCKS = 32
+# A median of three keeps a single outlier out; fewer samples cannot spare the degrees of freedom.
+_SMALLEST_BLOCK = 3
+_ENOUGH_FOR_BLOCKS = 24
+# In shares the interval is for durations of two levels; slow noise has been allowed for in time.
+_WHITE_SHARES = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +70,13 @@ class Summary:
 
     Attributes:
         median: Median of the samples.
-        low: Lower end of the interval of the median; None if there are too few samples for one.
+        low: Lower end of the interval in which the median of a repetition lies; None if there are too few
+            samples for one.
         high: Upper end of it.
-        level: Confidence level of the interval.
+        level: Probability of that.
         cv: Standard deviation divided by the mean.
         drift: Median of the second half divided by the median of the first, minus 1.
-        effective: Independent samples that would say as much about the median.
+        uncontended: 5 % quantile of the samples: the duration when nothing else runs, or little.
     """
 
     median: float
@@ -53,7 +85,7 @@ class Summary:
     level: float
     cv: float
     drift: float
-    effective: float
+    uncontended: float
 
     @property
     def relative_half_width(self) -> float:
@@ -63,98 +95,58 @@ class Summary:
         return max(self.high - self.median, self.median - self.low) / self.median
 
 
-def summarise(samples: Sequence[float], level: float = 0.95) -> Summary:
+def summarise(samples: Sequence[float], level: float = 0.95, times: Sequence[float] | None = None) -> Summary:
     """Return centre, spread and interval of ``samples``.
 
     Args:
         samples: Durations in the order taken, at least one, all above zero; any unit.
-        level: Confidence level, in (0, 1).
+        level: Probability with which the median of a repetition lies in the interval, in (0, 1).
+        times: When each sample was taken, increasing; any unit. None for equal distances.
 
     Returns:
         The summary, in the samples' unit.
 
     Raises:
-        ValueError: There is no sample, or the level is out of range.
+        ValueError: There is no sample, the level is out of range, or there is not a time for each sample.
 
     Example:
         >>> summary = summarise([1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, 1.1, 0.9])
-        >>> summary.median, summary.low, summary.high
-        (1.0, 0.9, 1.1)
+        >>> summary.median, round(summary.low, 2), round(summary.high, 2)
+        (1.0, 0.87, 1.13)
     """
     if not len(samples) or not 0 < level < 1:
         raise ValueError(f"{len(samples)} samples at level {level:g}; give at least one, and a level in (0, 1).")
     values = np.asarray(samples, dtype=float)
+    moments = np.arange(float(len(values))) if times is None else np.asarray(times, dtype=float)
+    if len(moments) != len(values):
+        raise ValueError(f"{len(moments)} times for {len(values)} samples; give one for each.")
     median = float(np.median(values))
-    low, high = _interval(values, median, level)
+    low, high = _interval(values, moments, median, level)
     half = len(values) // 2
     drift = float(np.median(values[-half:]) / np.median(values[:half])) - 1 if half else 0.0
     cv = float(values.std(ddof=1) / values.mean()) if len(values) > 1 else 0.0
-    return Summary(median, low, high, level, cv, drift, effective_samples(values))
+    return Summary(median, low, high, level, cv, drift, float(np.quantile(values, UNCONTENDED)))
 
 
-def effective_samples(samples: Sequence[float] | NDArray[np.float64]) -> float:
-    """Return how many independent samples would say as much about the median.
-
-    The series is reduced to "above the median or not", because it is the autocorrelation of that, not of
-    the values, which decides the spread of a median. Autocorrelations are summed in adjacent pairs for as
-    long as the pair is positive (Geyer's initial positive sequence).
-
-    Args:
-        samples: Durations in the order taken.
-
-    Returns:
-        A number from 1 to the number of samples.
-
-    Example:
-        >>> round(effective_samples([1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]), 1)
-        2.7
-    """
-    values = np.asarray(samples, dtype=float)
-    above = np.sign(values - np.median(values))
-    above = above - above.mean()
-    n, power = len(above), float(above @ above)
-    if power == 0.0:
-        return float(n)
-    # Subtracting the mean takes roughly 1/n away from each autocorrelation but the one at lag 0.
-    correlation = np.correlate(above, above, "full")[n - 1 :] / power + 1 / n
-    correlation[0] = 1.0
-    total = 0.0
-    for lag in range(0, n - 1, 2):
-        pair = float(correlation[lag : lag + 2].sum())
-        if pair <= 0:
-            break
-        total += pair
-    return float(np.clip(n / max(2 * total - 1, 1e-9), 1.0, n))
-
-
-def _interval(values: NDArray[np.float64], median: float, level: float) -> tuple[float | None, float | None]:
-    ranks = _ranks(len(values), effective_samples(values), level)
-    if ranks is None:
+def _interval(values: Array, times: Array, median: float, level: float) -> tuple[float | None, float | None]:
+    if len(values) < _FEWEST:
         return None, None
-    ordered = np.sort(values)
-    spread = _block_half_width(values, level)
-    low = min(float(ordered[ranks[0]]), median - spread)
+    blocks = _blocks(len(values))
+    moments = np.array([part.mean() for part in np.array_split(times, blocks)])
+    medians = np.array([np.median(part) for part in np.array_split(values, blocks)])
+    width = half_width(medians, moments, level)
     # A duration is positive, whatever a symmetric interval says.
-    return max(low, float(ordered[0]) / 2), max(float(ordered[ranks[1]]), median + spread)
+    low, high = max(median - width, float(values.min()) / 2), median + width
+    if blocks < len(values):
+        above = (np.sign(values - median) + 1) / 2
+        shares = np.array([part.mean() for part in np.array_split(above, blocks)])
+        share = min(0.5, half_width(shares, moments, level, _WHITE_SHARES))
+        lower, upper = np.quantile(values, [0.5 - share, 0.5 + share])
+        low, high = min(low, float(lower)), max(high, float(upper))
+    return low, high
 
 
-def _ranks(n: int, effective: float, level: float) -> tuple[int, int] | None:
-    """Return the indices of the order statistics that enclose the median, or None where none do."""
-    # Even the smallest and the largest of n samples enclose it with probability 1 - 2 / 2**n only.
-    tail = (1 - level) / 2
-    if 0.5**n > tail:
-        return None
-    count = max(1, math.floor(effective))
-    below = np.arange(count + 1)
-    certain = below[special.bdtr(below, count, 0.5) <= tail]
-    share = (int(certain[-1]) + 1) / count if len(certain) else 0.0
-    first = max(0, math.ceil(share * n) - 1)
-    return first, n - 1 - first
-
-
-def _block_half_width(values: NDArray[np.float64], level: float) -> float:
-    if len(values) < 2 * _BLOCKS:
-        return 0.0
-    medians = np.array([np.median(block) for block in np.array_split(values, _BLOCKS)])
-    student = float(special.stdtrit(_BLOCKS - 1, (1 + level) / 2))
-    return student * float(medians.std(ddof=1)) / math.sqrt(_BLOCKS)
+def _blocks(samples: int) -> int:
+    if samples < _ENOUGH_FOR_BLOCKS:
+        return samples
+    return samples // max(_SMALLEST_BLOCK, math.ceil(samples / _MOST_BLOCKS))

@@ -12,16 +12,18 @@ a thread that was running before. For those, pass a ``sync`` that waits.
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from speedup.errors import UnfinishedWorkError, UnitError
 from speedup.units import show_seconds
 
-from .sampler import Progress, Rule, Samples, sample
+from .guards import Compilations, explained
+from .sampler import Progress, Rule, Sampler, Samples, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,11 +208,14 @@ def _waiting(shorter: Round, longer: Round) -> float:
     return longer.busy_s if grows or shorter.busy_s >= _LONGEST_WAIT_S else 0.0
 
 
-def refuse_unfinished(call: Callable[[], object]) -> None:
+def refuse_unfinished(call: Callable[[], object]) -> float:
     """Call ``call`` in growing rounds until one lasts 0.1 s, and refuse it if it leaves work behind.
 
     Args:
         call: A call with its wait in it; it is called at least four times.
+
+    Returns:
+        Duration of the first call [s], compilation included if it compiled.
 
     Raises:
         UnfinishedWorkError: After some round, more than 10 % of its duration was spent waiting for what the
@@ -230,7 +235,7 @@ def refuse_unfinished(call: Callable[[], object]) -> None:
             if waiting_s := _waiting(shorter, longer):
                 raise _refuse(longer, waiting_s)
         if longer.loop_s >= _ROUND_S:
-            return
+            return first.loop_s
         shorter = longer
 
 
@@ -260,10 +265,13 @@ def measure(
         on_progress: Called between samples.
 
     Returns:
-        The samples; ``.median_s`` is the duration of a call [s], ``.timing()`` their form in a profile.
+        The samples; ``.median_s`` is the duration of a call [s], ``.first_s`` that of the very first, which
+        may have compiled, ``.timing()`` their form in a profile.
 
     Raises:
         UnfinishedWorkError: The call returned before its work was done.
+        RecompilationError: JAX compiled during a sample.
+        DonatedArgumentsError: The first call gave its arguments away, and the second wanted them.
         UnitError: A limit is out of range.
 
     Example:
@@ -280,12 +288,18 @@ def measure(
         wait(value)
         return value
 
-    refuse_unfinished(call)
-    return sample(
-        call,
-        wait=lambda value: value,
-        target=rule.target,
-        max_time_s=rule.max_time_s,
-        min_time_s=rule.min_time_s,
-        on_progress=on_progress,
-    )
+    guarded = explained(call)
+    with Compilations() as compilations:
+
+        def report(progress: Progress) -> None:
+            if progress.stage is Stage.SAMPLING:
+                compilations.refuse()
+            else:
+                compilations.forget()
+            if on_progress is not None:
+                on_progress(progress)
+
+        first_s = refuse_unfinished(guarded)
+        sampler = Sampler(guarded, wait=lambda value: value, rule=rule, on_progress=report)
+        sampler.visit(math.inf)
+    return replace(sampler.result(), first_s=first_s)

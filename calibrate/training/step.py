@@ -1,145 +1,280 @@
 """One training step (loss, gradient, update), compiled once and repeated as training repeats it.
 
-The network is split into arrays and structure once, and the step is a function of flat arrays, compiled
-ahead of time. Calling ``nnx.jit`` or passing module states instead costs milliseconds a step in Python,
-which is no part of t_grad and exceeds it for a small network. An executable compiled ahead of time cannot
-compile again: called with other shapes or types it raises, so no compilation can hide in a sample.
+A network is split into arrays and structure once, and the step is a function of flat arrays, compiled ahead of
+time. Calling ``nnx.jit`` or passing module states instead costs milliseconds a step in Python, which is no part of
+t_grad and exceeds it for a small network. An executable compiled ahead of time cannot compile again: called with
+other shapes or types it raises, so no compilation can hide in a sample.
+
+Everything is compiled from shapes. What a step needs is known before anything of its size is allocated.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import optax
-from flax import nnx
+
+from .parametrisation import Parametrised, Tensor
+from .problem import first_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..architectures import Architecture, Network
+    from jax.stages import Compiled
+
+    from .algorithms import Algorithm
+    from .problem import Batch, Problem, Rest, Weights
 
 Leaves: TypeAlias = tuple[jax.Array, ...]
-WeightState: TypeAlias = "nnx.State[Any, Any]"
-
-LEARNING_RATE = 1e-4
-"""Small enough for the numbers to stay finite over thousands of steps on one batch."""
 
 
-def synthetic_batch(entry: Architecture, batch: int, classes: int, seed: int) -> tuple[jax.Array, jax.Array]:
-    """Return normally distributed samples and uniformly distributed labels, on the default device.
+class Moving(NamedTuple):
+    """What a step is handed and hands on; what is frozen stands beside it, so that no step copies it.
+
+    Attributes:
+        trained: What is trained.
+        carried: What the parametrisation carries without a gradient.
+        rest: What the network carries without a gradient.
+        optimizer: State of the optimizer.
+    """
+
+    trained: Any
+    carried: Any
+    rest: Rest
+    optimizer: Any
+
+
+def _bytes(tree: Any) -> int:  # noqa: ANN401 - any pytree
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+class TrainingRun:
+    """A problem under an algorithm: the state that is handed from step to step.
+
+    Weights, statistics of batch normalisation, dropout counters and the optimizer's state live here, so that
+    steps of several batch sizes need them once. Nothing is allocated before it is needed.
 
     Args:
-        entry: Architecture, for the shape of a sample.
-        batch: Number of samples.
-        classes: Number of classes.
-        seed: The same seed gives the same batch.
+        problem: What is minimised.
+        algorithm: How.
+        seed: Of what the algorithm draws at random.
 
-    Returns:
-        Samples of shape ``(batch, *input_shape)`` and labels of shape ``(batch,)``.
+    Attributes:
+        tensor_elements: Elements of each tensor that travels, in forward order.
+        weights_bytes: Bytes of what is trained and of what is frozen.
+        gradients_bytes: Bytes of the gradient of what is trained.
+        optimizer_state_bytes: Bytes of the optimizer's state.
+
+    Example:
+        >>> from calibrate import algorithm, architecture
+        >>> from calibrate.training.problem import network_problem
+        >>> run = TrainingRun(network_problem(architecture("nardini_mlp")), algorithm("momentum"))
+        >>> run.tensor_elements, run.optimizer_state_bytes
+        ((235200, 300, 30000, 100, 1000, 10), 1066440)
     """
-    samples, labels = jax.random.split(jax.random.key(seed))
-    return (
-        jax.random.normal(samples, (batch, *entry.input_shape)),
-        jax.random.randint(labels, (batch,), 0, classes),
-    )
+
+    def __init__(self, problem: Problem, algorithm: Algorithm, *, seed: int = 0) -> None:
+        self._problem, self._algorithm, self._seed = problem, algorithm, seed
+        self._optimizer = optax.with_extra_args_support(algorithm.optimizer)
+        weights, _ = jax.eval_shape(problem.init)
+        paths, self._structure = jax.tree_util.tree_flatten_with_path(weights)
+        self._paths = [_names(paths[leaf][0]) for leaf in problem.order]
+        frozen, moving = jax.eval_shape(lambda: self._first(*problem.init()))
+        self._frozen_shapes, self._frozen_structure = jax.tree.flatten(frozen)
+        self._shapes, self._state_structure = jax.tree.flatten(moving)
+        self._frozen: Leaves | None = None
+        self._state: Leaves | None = None
+        self.tensor_elements = tuple(math.prod(leaf.shape) for leaf in jax.tree.leaves(moving.trained))
+        self.weights_bytes = _bytes((moving.trained, frozen))
+        self.gradients_bytes = _bytes(moving.trained)
+        self.optimizer_state_bytes = _bytes(moving.optimizer)
+
+    def _first(self, weights: Weights, rest: Rest) -> tuple[Any, Moving]:
+        leaves = jax.tree.leaves(weights)
+        tensors = [Tensor(path, leaves[leaf]) for path, leaf in zip(self._paths, self._problem.order, strict=True)]
+        start = self._algorithm.parametrisation.start(tensors, jax.random.key(self._seed))
+        return start.frozen, Moving(start.trained, start.carried, rest, self._optimizer.init(start.trained))
+
+    def allocate(self) -> float:
+        """Make what is frozen and the first state on the device, once, and return the seconds that took."""
+        begin = time.perf_counter()
+        if self._state is None:
+            frozen, moving = jax.jit(self._first)(*first_values(self._problem))
+            self._frozen, self._state = tuple(jax.tree.leaves(frozen)), tuple(jax.tree.leaves(moving))
+            jax.block_until_ready((self._frozen, self._state))  # type: ignore[no-untyped-call]
+        return time.perf_counter() - begin
+
+    @property
+    def frozen(self) -> Leaves:
+        """What no step changes, flat."""
+        self.allocate()
+        return self._frozen or ()
+
+    @property
+    def state(self) -> Leaves:
+        """What steps are handed and hand on, flat."""
+        self.allocate()
+        return self._state or ()
+
+    @state.setter
+    def state(self, leaves: Leaves) -> None:
+        self._state = leaves
+
+    def unflattened(self, leaves: Leaves) -> Moving:
+        """Return the state with its structure."""
+        moving: Moving = jax.tree.unflatten(self._state_structure, leaves)
+        return moving
+
+    def loss(self, trained: Any, frozen: Leaves, moving: Moving, batch: Batch) -> tuple[jax.Array, tuple[Any, Rest]]:  # noqa: ANN401
+        """Return the loss and what it changes without a gradient: what is carried, and the rest."""
+        parametrisation = self._algorithm.parametrisation
+        fixed = jax.tree.unflatten(self._frozen_structure, frozen)
+        now = Parametrised(trained, fixed, moving.carried)
+        tensors, carried = parametrisation.weights(now)
+        value, rest = self._problem.loss(self._unordered(tensors), moving.rest, batch)
+        return value + parametrisation.penalty(now), (carried, rest)
+
+    def _unordered(self, tensors: list[jax.Array]) -> Weights:
+        leaves = dict(zip(self._problem.order, tensors, strict=True))
+        return jax.tree.unflatten(self._structure, [leaves[leaf] for leaf in range(len(leaves))])
+
+    def forward(self, frozen: Leaves, leaves: Leaves, batch: Batch) -> jax.Array:
+        """Return the loss alone."""
+        moving = self.unflattened(leaves)
+        return self.loss(moving.trained, frozen, moving, batch)[0]
+
+    def gradient(self, frozen: Leaves, leaves: Leaves, batch: Batch) -> tuple[jax.Array, Any]:
+        """Return loss and gradient."""
+        moving = self.unflattened(leaves)
+        (value, _), gradient = jax.value_and_grad(self.loss, has_aux=True)(moving.trained, frozen, moving, batch)
+        return value, gradient
+
+    def update(self, frozen: Leaves, leaves: Leaves, batch: Batch) -> tuple[Leaves, jax.Array]:
+        """Return the state after a step, and the loss before it."""
+        moving = self.unflattened(leaves)
+        derived = jax.value_and_grad(self.loss, has_aux=True)(moving.trained, frozen, moving, batch)
+        (value, (carried, rest)), gradient = derived
+        updates, optimizer = self._optimizer.update(gradient, moving.optimizer, moving.trained, value=value)
+        trained = self._algorithm.parametrisation.project(optax.apply_updates(moving.trained, updates))
+        return tuple(jax.tree.leaves(Moving(trained, carried, rest, optimizer))), value
+
+    def step(self, batch: int) -> TrainingStep:
+        """Return the step at a batch size, compiled; nothing of its size is allocated.
+
+        Args:
+            batch: Samples in the batch.
+        """
+        return TrainingStep(self, batch, self._algorithm.persistency)
+
+    def compiled(self, function: Callable[..., Any], batch: int) -> Compiled:
+        """Return a function of state and batch, compiled for a batch size."""
+        shapes = jax.eval_shape(lambda: self._problem.make_batch(batch))
+        return jax.jit(function).lower(tuple(self._frozen_shapes), tuple(self._shapes), shapes).compile()
+
+    def make_batch(self, batch: int) -> Batch:
+        """Return a synthetic batch on the device."""
+        return jax.jit(lambda: self._problem.make_batch(batch))()
 
 
-def mean_cross_entropy(network: Network, inputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return the softmax cross entropy of the network on a batch, averaged over its samples."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(network(inputs), labels)
-    mean: jax.Array = jnp.mean(losses)
-    return mean
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """Return the names of a path; those of NNX end at the variable, not at the value in it."""
+    if path and isinstance(path[-1], jax.tree_util.GetAttrKey) and path[-1].name == "value":
+        path = path[:-1]
+    return tuple(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path)
 
 
 class TrainingStep:
-    """One worker's training, a step a call.
+    """What the sampler times: a step a call, each depending on the one before as in training.
 
-    The weights, the statistics of batch normalisation, the dropout counters and the optimizer's state are
-    handed from step to step, so consecutive calls depend on one another as in training; the batch stays
-    on the device. Calls return at once where the device works asynchronously: see ``wait``.
+    Calls return at once where the device works asynchronously: see ``wait``. The batch stays on the device, unless
+    the algorithm loads it anew every few calls.
 
     Args:
-        entry: Architecture.
-        batch: Samples a batch, at least 1.
-        classes: Number of classes; None for the architecture's own.
-        seed: Of the weights and the batch.
-        learning_rate: Of plain stochastic gradient descent.
+        run: Whose state is handed on.
+        batch: Samples in the batch.
+        persistency: Load the batch from the host's memory every so many calls; None to load it once.
 
     Attributes:
-        build_s: Time of making weights and batch [s].
-        compile_s: Time of tracing and compiling the step [s].
+        batch: Samples in the batch.
+        compile_s: Time of tracing and compiling [s].
+        flops: Floating-point operations as the compiler counts them; None where it does not.
+        bytes_accessed: Bytes read and written as the compiler counts them.
+        needed_bytes: Memory of state, batch, results and temporaries.
+        activations_bytes: Memory of temporaries, most of it activations.
     """
 
-    def __init__(
-        self,
-        entry: Architecture,
-        *,
-        batch: int,
-        classes: int | None = None,
-        seed: int = 0,
-        learning_rate: float = LEARNING_RATE,
-    ) -> None:
-        start = time.perf_counter()
-        count = entry.classes if classes is None else classes
-        self._batch = synthetic_batch(entry, batch, count, seed)
-        step, self._state = flat_step(lambda: entry.build(nnx.Rngs(seed), count), optax.sgd(learning_rate))
-        jax.block_until_ready((self._state, self._batch))  # type: ignore[no-untyped-call]
-        built = time.perf_counter()
+    def __init__(self, run: TrainingRun, batch: int, persistency: int | None = None) -> None:
+        self.batch, self._run, self._persistency = batch, run, persistency
+        begin = time.perf_counter()
         # Not donated: on a GPU that would save memory, but no time, and nothing else reads the old state.
-        self._executable = jax.jit(step).lower(self._state, *self._batch).compile()
-        self.build_s, self.compile_s = built - start, time.perf_counter() - built
+        self._executable = run.compiled(run.update, batch)
+        self.compile_s = time.perf_counter() - begin
+        costs, memory = self._executable.cost_analysis() or {}, self._executable.memory_analysis()
+        self.flops: float | None = costs.get("flops")
+        self.bytes_accessed: float | None = costs.get("bytes accessed")
+        # Some backends do not say; then nothing can be refused before it is tried.
+        self.activations_bytes = int(memory.temp_size_in_bytes) if memory else 0
+        arguments_and_results = int(memory.argument_size_in_bytes + memory.output_size_in_bytes) if memory else 0
+        self.needed_bytes = arguments_and_results + self.activations_bytes
+        self._batch: Batch = None
+        self._host: Batch = None
+        self._calls = 0
+
+    def load(self) -> float:
+        """Make the batch on the device, once, and return the seconds that took."""
+        begin = time.perf_counter()
+        if self._batch is None:
+            self._batch = jax.block_until_ready(self._run.make_batch(self.batch))  # type: ignore[no-untyped-call]
+        return time.perf_counter() - begin
 
     def __call__(self) -> jax.Array:
         """Take one step and return its loss, a scalar that may still be being computed."""
+        self.load()
+        if self._persistency is not None and self._calls % self._persistency == 0:
+            self._batch = jax.device_put(self.host_batch())
+        self._calls += 1
         loss: jax.Array
-        self._state, loss = self._executable(self._state, *self._batch)
+        self._run.state, loss = self._executable(self._run.frozen, self._run.state, self._batch)
         return loss
 
     def wait(self, loss: jax.Array) -> None:
         """Return when ``loss`` and everything the step updated are computed."""
-        jax.block_until_ready((loss, self._state))  # type: ignore[no-untyped-call]
+        jax.block_until_ready((loss, self._run.state))  # type: ignore[no-untyped-call]
 
-    @property
-    def state(self) -> Leaves:
-        """Weights, other state of the network, and the optimizer's state, flat."""
-        return self._state
+    def host_batch(self) -> Batch:
+        """Return the batch as NumPy arrays in the host's memory."""
+        if self._host is None:
+            self._host = jax.device_get(self._run.make_batch(self.batch))
+        return self._host
+
+    def forward(self) -> StepPart:
+        """Return the loss alone, compiled."""
+        return StepPart(self._run, self._run.compiled(self._run.forward, self.batch), self.batch)
+
+    def gradient(self) -> StepPart:
+        """Return loss and gradient without the update, compiled."""
+        return StepPart(self._run, self._run.compiled(self._run.gradient, self.batch), self.batch)
 
 
-def flat_step(
-    build: Callable[[], Network], optimizer: optax.GradientTransformation
-) -> tuple[Callable[[Leaves, jax.Array, jax.Array], tuple[Leaves, jax.Array]], Leaves]:
-    """Return a pure training step over flat arrays, and the state it starts from.
+class StepPart:
+    """A part of a step at the run's present state; it hands nothing on.
 
     Args:
-        build: Makes the network; called under ``jax.jit``, because initialising tensor by tensor is slow.
-        optimizer: Any Optax transformation.
-
-    Returns:
-        ``step(state, inputs, labels) -> (state, loss)``, and the first state.
+        run: Whose state is read.
+        executable: The part, compiled.
+        batch: Samples in the batch.
     """
-    graph = nnx.graphdef(nnx.eval_shape(build))
 
-    def initial() -> tuple[object, object, object]:
-        weights, rest = nnx.state(build(), nnx.Param, ...)
-        return weights, rest, optimizer.init(weights)
+    def __init__(self, run: TrainingRun, executable: Compiled, batch: int) -> None:
+        self._run, self._executable, self._batch = run, executable, run.make_batch(batch)
 
-    leaves, structure = jax.tree.flatten(jax.jit(initial)())
+    def __call__(self) -> Any:  # noqa: ANN401 - a loss, or a loss and a gradient
+        """Compute the part and return all of its results, which may still be being computed."""
+        return self._executable(self._run.frozen, self._run.state, self._batch)
 
-    def step(state: Leaves, inputs: jax.Array, labels: jax.Array) -> tuple[Leaves, jax.Array]:
-        weights, rest, optimizer_state = jax.tree.unflatten(structure, state)
-
-        def loss_of(candidate: WeightState) -> tuple[jax.Array, WeightState]:
-            # A copy, because NNX lets a variable change only under the trace it was made in.
-            network = nnx.merge(graph, candidate, rest, copy=True)
-            loss = mean_cross_entropy(network, inputs, labels)
-            return loss, nnx.state(network, nnx.Not(nnx.Param))
-
-        (loss, moved), gradient = jax.value_and_grad(loss_of, has_aux=True)(weights)
-        updates, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
-        new = jax.tree.leaves((optax.apply_updates(weights, updates), moved, optimizer_state))
-        return tuple(new), loss
-
-    return step, tuple(leaves)
+    def wait(self, result: Any) -> None:  # noqa: ANN401 - what a call returned
+        """Return when the results are computed."""
+        jax.block_until_ready(result)  # type: ignore[no-untyped-call]

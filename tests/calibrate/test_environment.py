@@ -55,6 +55,27 @@ def test_folders_in_variables_are_hidden(value, shown):
     assert whitelisted_variables({"XLA_FLAGS": value}) == {"env_XLA_FLAGS": shown}
 
 
+def test_devices_in_variables_are_named_by_kind_alone():
+    visible = {"CUDA_VISIBLE_DEVICES": "GPU-8f2a1b3c-0000-1111,MIG-GPU-8f2a/1/0,3"}
+    assert whitelisted_variables(visible) == {"env_CUDA_VISIBLE_DEVICES": "GPU-<uuid>,MIG-GPU-<uuid>,3"}
+
+
+def test_there_are_facts_of_a_gpu_only_where_one_is_measured():
+    facts = environment(jax.devices("cpu")[0])
+    assert not any(name.startswith("gpu_") for name in facts)
+
+
+@pytest.mark.gpu
+def test_the_state_of_the_gpu_is_in_it():
+    if jax.default_backend() != "gpu":
+        pytest.skip("JAX has no GPU here")
+    facts = environment()
+    assert facts["gpu_name"] == facts["device_kind"]
+    assert facts["gpu_driver"]
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert "GPU-" not in json.dumps({name: fact for name, fact in facts.items() if name.startswith("gpu_")})
+
+
 def test_only_listed_variables_are_taken():
     assert whitelisted_variables({"JAX_SECRET": "1", "NCCL_ALGO": "Ring"}) == {"env_NCCL_ALGO": "Ring"}
 

@@ -1,0 +1,154 @@
+"""How well is t_grad predicted where it was not measured: at other batch sizes, and for other networks?
+
+Every network is measured under plain SGD at some batch sizes, in turns. Then
+
+* ``held-out``: t_grad(b) is fitted to the fit batch sizes alone and predicts the others, all of which lie
+  inside the fitted range;
+* ``left-out``: a network's t_grad is predicted from those of other families alone, once by the cost model of
+  operations and once by FLOPs alone, as a yardstick.
+
+The profiles are kept in a folder, and measured ones are not measured again, so a run that was interrupted
+goes on, and ``--fit-only`` repeats the arithmetic.
+
+    python benchmarks/batch_sizes.py --folder DIR [--names NAME ...] [--max-time-s 6] [--fit-only]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import mean, median
+
+import record
+
+from calibrate.architectures import ARCHITECTURES, architecture, forward_flops
+from calibrate.cost_model import FEATURES, LeftOut, Observation, leave_families_out, observations
+from calibrate.matrix import Cell, calibrate_cells
+from calibrate.sweep import Effort
+from calibrate.timing.sampler import Rule
+from calibrate.training.algorithms import algorithm
+from speedup.gradient_time import GradientTime
+from speedup.profile import Profile, read_profile
+from speedup.store import make_store
+
+LIMIT_PERCENT = 8.0
+
+SMALL, LARGE, HUGE = (8, 16, 32, 64, 128), (1, 2, 4, 6, 8), (1, 2, 3, 4, 5)
+"""Batch sizes by how long a step takes; every second one is fitted, those between are predicted."""
+
+
+def batches(name: str) -> tuple[int, ...]:
+    """Return the batch sizes of a network: as many samples as a small machine computes in seconds."""
+    flops = forward_flops(name)
+    return HUGE if flops > 2e10 else LARGE if flops > 5e8 else SMALL
+
+
+def measured(names: list[str], folder: Path, max_time_s: float, *, fit_only: bool) -> list[Profile]:
+    """Return the profiles of the networks, measured unless the folder has them."""
+    cells = tuple(
+        Cell(architecture=architecture(name), algorithm=algorithm("sgd"), batches=batches(name)) for name in names
+    )
+    if fit_only:
+        return list(map(read_profile, sorted(folder.glob("*.json"))))
+    rule = Rule(target=0.01, max_time_s=max_time_s, min_time_s=max_time_s / 2, min_samples=5, min_visits=2)
+    effort = Effort(rule=rule, parts=False)
+    found = []
+    for outcome in calibrate_cells(cells, make_store(folder), effort=effort, resume=True):
+        print(f"{outcome.cell}: {outcome.error or 'measured'} in {outcome.elapsed_s:.0f} s", flush=True)
+        if outcome.profile:
+            found.append(outcome.profile)
+    return found
+
+
+def held_out(profile: Profile) -> list[dict[str, object]]:
+    """Fit every second batch size, predict those between, and return a row for each."""
+    fitted, between = profile.t_grad[::2], profile.t_grad[1::2]
+    curve = GradientTime.fit(fitted)
+    rows = list[dict[str, object]]()
+    for timing in between:
+        predicted = curve.predict(timing.batch or 1)
+        rows.append(
+            {
+                "kind": "held-out",
+                "architecture": profile.workload.architecture,
+                "batch": timing.batch,
+                "form": curve.form,
+                "measured_s": timing.median_s,
+                "predicted_s": predicted.median_s,
+                "low_s": predicted.low_s,
+                "high_s": predicted.high_s,
+                "error_percent": 100 * (predicted.median_s / timing.median_s - 1),
+            }
+        )
+    return rows
+
+
+def flops_alone(known: list[Observation]) -> list[LeftOut]:
+    """Predict each family from the rate that the others achieve, FLOPs by second: the yardstick."""
+    operations = [FEATURES.index(name) for name in FEATURES if name.endswith("FLOPs")]
+
+    def flops(one: Observation) -> float:
+        return float(one.counts[operations].sum())
+
+    found = []
+    for one in known:
+        rate = median(flops(other) / (other.seconds or 0) for other in known if other.family != one.family)
+        found.append(LeftOut(one, flops(one) / rate))
+    return found
+
+
+def left_out(profiles: list[Profile]) -> list[dict[str, object]]:
+    """Predict each network from those of other families, and return a row for each batch size and model."""
+    known = observations(profiles)
+    return [
+        {
+            "kind": kind,
+            "architecture": one.observation.architecture,
+            "batch": one.observation.batch,
+            "form": one.observation.family,
+            "measured_s": one.observation.seconds,
+            "predicted_s": one.predicted_s,
+            "low_s": "",
+            "high_s": "",
+            "error_percent": 100 * one.relative_error,
+        }
+        for kind, found in (("left-out", leave_families_out(known)), ("left-out, FLOPs alone", flops_alone(known)))
+        for one in found
+    ]
+
+
+def show(rows: list[dict[str, object]], kind: str) -> None:
+    """Print the errors of one kind by network, and over all."""
+    errors = dict[str, list[float]]()
+    for row in rows:
+        if row["kind"] == kind:
+            errors.setdefault(str(row["architecture"]), []).append(abs(float(str(row["error_percent"]))))
+    for name, found in errors.items():
+        verdict = ""
+        if kind == "held-out":
+            verdict = f": {'within' if median(found) <= LIMIT_PERCENT else 'NOT within'} {LIMIT_PERCENT:g} %"
+        print(f"{kind}: {name} median {median(found):.1f} %, largest {max(found):.1f} %{verdict}")
+    every = [error for found in errors.values() for error in found]
+    print(f"{kind}: ALL median {median(every):.1f} %, mean {mean(every):.1f} %, largest {max(every):.1f} %")
+
+
+def main() -> None:
+    """Measure, fit, predict, print and write the table."""
+    parser = argparse.ArgumentParser(description="Predict t_grad at other batch sizes and of other networks.")
+    parser.add_argument("--folder", type=Path, required=True, help="where the profiles are kept")
+    parser.add_argument("--names", nargs="*", default=list(ARCHITECTURES), help="networks; all if left out")
+    parser.add_argument("--max-time-s", type=float, default=6.0, help="time of each batch size [s]")
+    parser.add_argument("--fit-only", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    profiles = measured(options.names, options.folder, options.max_time_s, fit_only=options.fit_only)
+    rows = [row for profile in profiles for row in held_out(profile)]
+    show(rows, "held-out")
+    if len({ARCHITECTURES[profile.workload.architecture].family for profile in profiles}) > 1:
+        rows += left_out(profiles)
+        show(rows, "left-out")
+        show(rows, "left-out, FLOPs alone")
+    print(f"wrote {record.write('batch_sizes', rows, ('numpy', 'scipy', 'jax', 'jaxlib', 'flax', 'optax'), seed=0)}")
+
+
+if __name__ == "__main__":
+    main()

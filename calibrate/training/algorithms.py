@@ -1,0 +1,156 @@
+"""The training algorithms that can be calibrated, by name; adding one is an entry here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import optax
+
+from speedup.errors import UnknownNameError, suggestion
+
+from . import optimizers
+from .edge_popup import EdgePopup
+from .hard_concrete import HardConcrete
+from .parametrisation import Dense, Parametrisation
+from .persistency import PERSISTENCY
+from .problem import focal_loss, mean_cross_entropy
+from .schedules import triangular2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import jax
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A way to train.
+
+    Attributes:
+        name: Its name here.
+        summary: What it is, in a line.
+        source: Where its definition comes from.
+        optimizer: How what is trained changes.
+        parametrisation: What is trained in place of the weights.
+        criterion: Loss of logits and labels.
+        persistency: The batch is loaded anew every so many updates; None for a batch that stays on the device.
+    """
+
+    name: str
+    summary: str
+    source: str
+    optimizer: optax.GradientTransformation
+    parametrisation: Parametrisation = field(default_factory=Dense)
+    criterion: Callable[[jax.Array, jax.Array], jax.Array] = mean_cross_entropy
+    persistency: int | None = None
+
+
+RATE = 1e-4
+"""Learning rate of the timed steps of plain descent: the numbers stay finite over thousands of steps on one batch.
+
+The time of a step does not depend on it. Velocities add up to ten times the rate, and steps of the adaptive
+optimizers are as large as the rate whatever the gradient, so both get a tenth of it."""
+
+_SMALLER = RATE / 10
+
+
+def _descents() -> Iterator[Algorithm]:
+    plain = "one step against the gradient of "
+    yield Algorithm("gradient_descent", plain + "all samples: sgd with the data as its batch", "002", optax.sgd(RATE))
+    yield Algorithm("sgd", plain + "a batch", "002, 003", optax.sgd(RATE))
+    yield Algorithm("minibatch", plain + "a batch: another name of sgd", "002", optax.sgd(RATE))
+    yield Algorithm("momentum", "velocity 0.9, rate inside it", "002, 003", optimizers.momentum(_SMALLER))
+    yield Algorithm("nesterov", "velocity 0.9 looking ahead", "002, 003", optimizers.nesterov(_SMALLER))
+    yield Algorithm(
+        "adaptive_nesterov",
+        "Nesterov with a clipped Polyak step size",
+        "003",
+        # The source's smallest step would let large networks diverge on one synthetic batch.
+        optax.chain(optimizers.adaptive_nesterov(), optax.scale(1e-3)),
+    )
+    yield Algorithm(
+        "clr",
+        "momentum with a cyclical learning rate, halved every cycle",
+        "003",
+        optimizers.momentum(triangular2(_SMALLER / 10, _SMALLER)),
+    )
+    yield Algorithm(
+        "persistency",
+        f"momentum, each batch loaded once for {PERSISTENCY} updates; the time includes loading",
+        "003",
+        optimizers.momentum(_SMALLER),
+        persistency=PERSISTENCY,
+    )
+
+
+def _adaptive() -> Iterator[Algorithm]:
+    yield Algorithm("adagrad", "rate by the root of the sum of squares", "002, 003", optimizers.adagrad(_SMALLER))
+    yield Algorithm("rmsprop", "rate by the root of the mean of squares", "002", optimizers.rmsprop(_SMALLER))
+    yield Algorithm("adadelta", "Zeiler's, without a rate to choose", "002, 003", optimizers.adadelta(_SMALLER))
+    yield Algorithm("adam", "corrected means of gradient and square", "003", optimizers.adam(_SMALLER))
+    yield Algorithm("adam_eps_root", "adam, epsilon under the root", "001", optimizers.adam_eps_root(_SMALLER))
+    yield Algorithm("adam_hat", "adam, epsilon before the correction", "002", optimizers.adam_hat(_SMALLER))
+    yield Algorithm("adamw", "adam with decoupled weight decay", "Optax", optax.adamw(_SMALLER))
+
+
+def _subnetworks() -> Iterator[Algorithm]:
+    coupled = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.1, momentum=optimizers.MOMENTUM))
+    yield Algorithm(
+        "edge_popup", "scores of frozen weights, top half kept", "Ramanujan 2020, 000", coupled, EdgePopup()
+    )
+    yield Algorithm(
+        "viviano",
+        "edge-popup by raw score from zero, focal loss, Nesterov",
+        "000",
+        optax.sgd(0.01, optimizers.MOMENTUM, nesterov=True),
+        EdgePopup(rank="raw", scores="zeros", last_kept=1.0),
+        focal_loss,
+    )
+    yield Algorithm(
+        "l0", "hard-concrete gates on units, soft pruning", "Louizos 2018, 004", optax.adam(_SMALLER), HardConcrete()
+    )
+    yield Algorithm(
+        "l0_hard",
+        "the same with a mask of units that are off for good",
+        "004",
+        optax.adam(_SMALLER),
+        HardConcrete(hard=True),
+    )
+
+
+ALGORITHMS: Mapping[str, Algorithm] = MappingProxyType(
+    {entry.name: entry for entries in (_descents(), _adaptive(), _subnetworks()) for entry in entries}
+)
+"""Every algorithm by its name."""
+
+
+def algorithm_names() -> tuple[str, ...]:
+    """Return the names, in the order of the registry."""
+    return tuple(ALGORITHMS)
+
+
+def algorithm(name: str) -> Algorithm:
+    """Return the algorithm of that name.
+
+    Args:
+        name: A name, upper or lower case, ``-`` or ``_``.
+
+    Raises:
+        UnknownNameError: Nobody knows the name.
+
+    Example:
+        >>> algorithm("Edge-Popup").name
+        'edge_popup'
+    """
+    found = ALGORITHMS.get(name.lower().replace("-", "_"))
+    if found is None:
+        hint = suggestion(name, ALGORITHMS)
+        raise UnknownNameError(f'unknown algorithm "{name}". {hint}List: speedup algorithms')
+    return found
+
+
+def describe_algorithms() -> list[dict[str, str]]:
+    """Return one row an algorithm: name, summary, source."""
+    return [{"name": one.name, "source": one.source, "summary": one.summary} for one in ALGORITHMS.values()]
