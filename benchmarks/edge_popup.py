@@ -60,6 +60,7 @@ def networks(*, quick: bool) -> list[Architecture]:
     """Return the networks, memory-bound ones first."""
     found = [
         Architecture("mlp_784_1000_1000", partial(Perceptron, widths=(784, 1000, 1000)), (784,), BATCH, 10, "mlp"),
+        Architecture("mlp_784_4000_4000", partial(Perceptron, widths=(784, 4000, 4000)), (784,), BATCH, 10, "mlp"),
         Architecture("mlp_3072_4096x3", partial(Perceptron, widths=(3072, *[4096] * 3)), (3072,), BATCH, 10, "mlp"),
         ARCHITECTURES["alexnet_cifar"],
     ]

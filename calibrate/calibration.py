@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import jax
+from flax import nnx
 
 from speedup.errors import UnitError
 from speedup.profile import Device, Profile, Workload
@@ -13,6 +14,7 @@ from speedup.units import whole
 
 from .architectures import Architecture, architecture
 from .sweep import Effort, Sweep
+from .timing.dispatch import dispatch_time
 from .timing.environment import describe_device
 from .timing.sampler import Progress, Rule
 from .training.algorithms import Algorithm, algorithm
@@ -20,8 +22,6 @@ from .training.problem import Problem, loss_problem, model_problem, network_prob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from flax import nnx
 
 DEFAULT_ALGORITHM = "sgd"
 
@@ -99,8 +99,7 @@ def calibrate(
 ) -> Profile:
     """Measure t_grad of an architecture under a training algorithm on this machine's device.
 
-    t_grad is one step of training: the loss averaged over the batch, its gradient, and the update of the
-    weights. The batch is synthetic and already on the device; reading and moving data is not part of it.
+    t_grad is loss, gradient and update of a synthetic batch that is on the device already.
 
     Args:
         name: Name of the architecture, such as ``squeezenet``.
@@ -117,13 +116,12 @@ def calibrate(
         on_visit: Called with the profile of all that is known after every visit of a batch size, to save it.
 
     Returns:
-        A profile with at most 1000 samples a batch size, the compilation apart, and what makes its numbers
-        doubtful. A batch size that the device has no memory for is left out, with a warning that says so.
+        A profile, with what makes its numbers doubtful. A batch size that the device has no memory for is left out.
 
     Raises:
         UnknownNameError: Nobody knows the architecture or the algorithm.
-        UnitError: ``batch``, ``classes`` or a limit is out of range.
-        DeviceMemoryError: The device has not the memory for any batch size asked for.
+        UnitError: A number is out of range.
+        DeviceMemoryError: The device has no memory for any batch size asked for.
 
     Example:
         >>> profile = calibrate("nardini_mlp", batch=8, min_time_s=0.2, max_time_s=0.5, parts=False)
@@ -136,16 +134,9 @@ def calibrate(
     whole("seed", seed, minimum=0)
     visits = 1 if len(sizes) == 1 else Effort.sweep().rule.min_visits
     rule = Rule(target=target, min_time_s=min_time_s, max_time_s=max_time_s, min_visits=visits)
-    effort = Effort(rule=rule, parts=parts)
+    effort, method = Effort(rule=rule, parts=parts), known_algorithm(algorithm)
     sweep = network_sweep(
-        entry,
-        known_algorithm(algorithm),
-        sizes,
-        classes=classes,
-        precision=precision,
-        effort=effort,
-        seed=seed,
-        on_progress=on_progress,
+        entry, method, sizes, classes=classes, precision=precision, effort=effort, seed=seed, on_progress=on_progress
     )
     for profile in sweep.measure(sizes):
         if on_visit is not None:
@@ -183,6 +174,7 @@ def network_sweep(
         on_progress: Called with a ``Progress`` between samples.
     """
     count = entry.classes if classes is None else whole("classes", classes)
+    chosen = effort or Effort()
     problem = network_problem(entry, classes=count, seed=seed, precision=precision, criterion=method.criterion)
     return Sweep(
         problem,
@@ -203,12 +195,18 @@ def network_sweep(
             precision=precision,
         ),
         batch=entry.default_batch,
-        effort=effort or Effort(),
+        effort=chosen,
         known=known,
         seed=seed,
-        facts={"classes": count},
+        facts={"classes": count, **(_dispatch(entry, count) if chosen.parts else {})},
         on_progress=on_progress,
     )
+
+
+def _dispatch(entry: Architecture, classes: int) -> dict[str, float]:
+    """Return what Python takes to hand a state to a step: flat, as it is timed, and as objects under ``nnx.jit``."""
+    found = dispatch_time(nnx.eval_shape(lambda: entry.build(nnx.Rngs(0), classes)))
+    return {"dispatch_executable_s": found.executable_s, "dispatch_nnx_jit_s": found.nnx_jit_s}
 
 
 def measure_model(

@@ -90,7 +90,7 @@ def cells(
         names: Architectures; None for all.
         algorithms: Training algorithms; None for all, or one of each kind if ``quick``.
         batch: Batch sizes; None for a quarter, a half, all and twice of each architecture's default, or
-            for the quarter alone if ``quick``.
+            for an eighth alone if ``quick``.
         quick: Whether the least is asked for.
 
     Raises:
@@ -115,7 +115,7 @@ def cells(
 def _batches(entry: Architecture, batch: int | Iterable[int] | None, *, quick: bool) -> tuple[int, ...]:
     if batch is not None:
         return batch_sizes(batch, entry.default_batch)
-    shares = (4,) if quick else (4, 2, 1)
+    shares = (8,) if quick else (4, 2, 1)
     found = {max(1, entry.default_batch // share) for share in shares}
     return tuple(sorted(found if quick else found | {2 * entry.default_batch}))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from speedup.errors import SpeedupError
 from speedup.profile import Device, Profile, StepCost, Timing, Workload
 
-from .timing.accelerator import warnings_from
+from .timing.accelerator import accelerator_facts, warnings_from
 from .timing.environment import describe_device, environment
 from .timing.inputs import input_time
 from .timing.memory import DeviceMemoryError, is_out_of_memory, refuse_too_big
@@ -53,8 +53,8 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Effort:
-        """Return the least that still is a measurement: a second or two a batch size."""
-        return cls(rule=Rule(target=0.1, min_samples=6, min_time_s=0.5, max_time_s=1.5, sample_s=0.1), parts=False)
+        """Return the least that still is a measurement: a second a batch size, compilation not counted."""
+        return cls(rule=Rule(target=0.1, min_samples=6, min_time_s=0.5, max_time_s=1.2, sample_s=0.1), parts=False)
 
     @classmethod
     def sweep(cls) -> Effort:
@@ -104,6 +104,7 @@ class Sweep:
         effort: How long to measure.
         known: An earlier profile of the same, whose finished batch sizes are kept.
         seed: Of weights and batch.
+        facts: Facts for the profile's environment besides those of the machine.
         on_progress: Called with a ``Progress`` between samples.
     """
 
@@ -132,6 +133,7 @@ class Sweep:
         self._refused = dict[int, str]()
         self._points = dict[int, _Point]()
         self._fractions = dict[int, float]()
+        self._notes: tuple[str, ...] = ()
         self._build_s, self._compile_s = 0.0, 0.0
 
     def measure(self, batches: Iterable[int]) -> Iterator[Profile]:
@@ -148,9 +150,13 @@ class Sweep:
                     yield self.profile()
         if wanted and not self._timings:
             raise DeviceMemoryError("\n".join(self._refused.values()))
-        if self._effort.parts and self._batch in self._points:
-            self._measure_parts(self._points[self._batch])
+        if self._effort.parts and self._own_batch() in self._points:
+            self._measure_parts(self._points[self._own_batch()])
         yield self.profile()
+
+    def _own_batch(self) -> int:
+        """Return the batch size that the profile stands for: the one asked for, or else the largest measured."""
+        return self._batch if self._batch in self._timings else max(self._timings)
 
     def _visited(self, batch: int) -> bool:
         """Visit a batch size; False if the device has no memory for it, which ends this batch size alone."""
@@ -163,6 +169,8 @@ class Sweep:
             if not is_out_of_memory(error):
                 raise
             return self._refuse(batch, f"batch {batch} ran out of the device's memory. Use a smaller batch.")
+        # Clocks and throttling say something only right after the work.
+        self._environment |= accelerator_facts()
         self._timings[batch] = point.sampler.result().timing(batch)
         self._costs[batch] = point.cost
         return True
@@ -212,14 +220,14 @@ class Sweep:
         self._costs[step.batch] = replace(
             point.cost, forward_s=parts.forward_s, backward_s=parts.backward_s, update_s=parts.update_s
         )
+        self._notes = parts.notes
 
     def _unfinished(self) -> list[int]:
         return [batch for batch, point in self._points.items() if point.visits < self._effort.rule.min_visits]
 
     def profile(self) -> Profile:
         """Return the profile of all that is known so far; at least one batch size must have been visited."""
-        measured = sorted(self._timings)
-        batch = self._batch if self._batch in self._timings else measured[-1]
+        measured, batch = sorted(self._timings), self._own_batch()
         facts = self._environment | {"build_s": self._build_s}
         if batch in self._points:
             facts["first_call_s"] = self._points[batch].sampler.result().first_s
@@ -233,7 +241,7 @@ class Sweep:
             costs=tuple(self._costs[one] for one in measured if one in self._costs),
             compile_s=self._compile_s,
             environment=facts,
-            warnings=(*self._warnings(), *warnings_from(facts), *self._refused.values()),
+            warnings=(*self._warnings(), *self._notes, *warnings_from(facts), *self._refused.values()),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

@@ -107,7 +107,7 @@ def calibrate_cells(
         batch: Batch sizes; None for some around each architecture's default.
         classes: Number of classes; None for each architecture's own.
         precision: ``float32`` or ``bfloat16``.
-        max_time_s: Wall time of the timing of a batch size at most [s]; None for 60, or 2 if ``quick``.
+        max_time_s: Wall time of the timing of a batch size at most [s]; None for 60, or 1.2 if ``quick``.
         quick: The least that still is a measurement.
         resume: Keep what the folder's profiles already have.
         seed: Of weights and batches.

@@ -267,7 +267,7 @@ class Effort:
     classes: Annotated[int | None, Parameter(help="Classes; the architecture's own number if left out.")] = None
     precision: Annotated[Literal["float32", "bfloat16"], Parameter(help="Type to compute in.")] = "float32"
     max_time_s: Annotated[
-        float | None, Parameter(help="Stop sampling a batch size after this time [s]; 60, or 2 with --quick.")
+        float | None, Parameter(help="Stop sampling a batch size after this time [s]; 60, or 1.2 with --quick.")
     ] = None
     seed: Annotated[int, Parameter(help="Seed of the weights and of the synthetic batch.")] = 0
 
@@ -287,7 +287,7 @@ def calibrate(
             help="Training algorithms (speedup algorithms); sgd for a name, with --all all of them.",
         ),
     ] = None,
-    quick: Annotated[bool, Parameter(help="A second or two a point, one small batch, five algorithms.")] = False,
+    quick: Annotated[bool, Parameter(help="A second a point, one small batch, five algorithms.")] = False,
     resume: Annotated[bool, Parameter(help="Keep what an interrupted calibration has measured.")] = False,
     output: Annotated[
         Path | None,

@@ -31,7 +31,18 @@ FEWEST_SAMPLES = 8
 """With fewer samples a bootstrap sees too little of their spread."""
 
 # Parts of the names of facts that no two calibrations share.
-_PASSING = ("load_", "available", "free", "used", "temperature", "first_call", "build_s", "compile_s", "created")
+_PASSING = (
+    "dispatch_",
+    "load_",
+    "available",
+    "free",
+    "used",
+    "temperature",
+    "first_call",
+    "build_s",
+    "compile_s",
+    "created",
+)
 _VERSIONS = ("version_", "python", "kernel", "device_runtime", "nvidia_driver")
 _CLOCKS = ("mhz", "clock", "governor")
 

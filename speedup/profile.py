@@ -205,7 +205,6 @@ class StepCost:
         backward_s: Loss and gradient, less the loss alone [s].
         update_s: The step, less loss and gradient [s].
         input_s: Moving the batch from the host's memory to the device [s]; no part of t_grad.
-        dispatch_s: What Python adds to a step when a framework flattens its objects [s]; no part of t_grad.
 
     Raises:
         UnitError: A value is out of its range.
@@ -228,7 +227,6 @@ class StepCost:
     backward_s: float | None = None
     update_s: float | None = None
     input_s: float | None = None
-    dispatch_s: float | None = None
 
     def __post_init__(self) -> None:
         whole("batch", self.batch)

@@ -204,22 +204,21 @@ def recommend(
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
-    The choice is the plan with the smallest ``time_s`` of its own table. One worker alone is among the plans
-    unless ``workers`` leaves it out, and it is a good answer.
+    The choice is the plan with the smallest ``time_s`` of its own table, one worker alone among them unless
+    ``workers`` leaves it out. Arguments that ``estimate`` has too mean the same here.
 
     Args:
         profile_or_name: Profile, name of a shipped one, or path of a file.
-        t_grad: Gradient of one batch on one worker [s]; beats the profile's.
-        t_comm: One transfer of all weights or gradients [s]; beats the profile's.
-        batch: Samples in one batch of one worker; the profile's own by default. See ``estimate``.
-        network: Bandwidth such as ``"1gbit"``, or a ``Link``; gives t_comm from the profile's payload.
+        t_grad: Gradient of one batch on one worker [s].
+        t_comm: One transfer of all weights or gradients [s].
+        batch: Samples in one batch of one worker.
+        network: Bandwidth such as ``"1gbit"``, or a ``Link``.
         workers: The counts to consider, one or many.
         max_workers: Consider 1 to this many; 8 if neither is given.
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; both by default.
-        schedules: What is expected of a central server: ``mean`` of best and worst by default, since nothing
-            orders its transfers; ``semaphore`` if yours has one.
+        schedules: What to expect of a central server: ``mean`` by default, ``semaphore`` if yours has one.
         objective: ``time``, of the whole run.
         min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
         method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
@@ -243,12 +242,15 @@ def recommend(
     counts = _counts(workers, max_workers)
     runs = whole("batches", batches)
     inputs = gather(profile_or_name, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
-    one_allowed = workers is None or 1 in counts
     alone = None
-    if one_allowed:
+    if workers is None or 1 in counts:
         alone = tabulate(inputs, [_SEQUENTIAL], worker_counts(1), runs, method, PlacementRule.EQUAL)
-    table = _candidates(tabulate(inputs, kinds, counts, runs, method, rule), alone)
+    return _recommended(_candidates(tabulate(inputs, kinds, counts, runs, method, rule), alone), min_efficiency)
+
+
+def _recommended(table: EstimateTable, min_efficiency: float | None) -> Recommendation:
     if not len(table):
-        raise PlanError(f"workers: all counts exceed batches = {runs}; allow at most as many workers as batches.")
+        batches = table.batches
+        raise PlanError(f"workers: all counts exceed batches = {batches}; allow at most as many workers as batches.")
     choice, runners_up = _choose(table, min_efficiency)
     return Recommendation(choice, runners_up, reasons(choice, runners_up, table), validity(choice, table), table)

@@ -289,6 +289,12 @@ def measure(
         return value
 
     guarded = explained(call)
+    return _guarded_samples(guarded, rule, on_progress)
+
+
+def _guarded_samples(
+    guarded: Callable[[], object], rule: Rule, on_progress: Callable[[Progress], object] | None
+) -> Samples:
     with Compilations() as compilations:
 
         def report(progress: Progress) -> None:

@@ -175,8 +175,8 @@ class _Rows:
         for tensor, flat in enumerate(self.flat):
             number, rows = of_tensor[tensor], flat.size // _ROW
             if rows:
-                whole = lax.dynamic_slice(flat, (jnp.minimum(zero, 0),), (rows * _ROW,))
-                found.append(_row_sums(whole.reshape(rows, _ROW), self._entry_of(entry, number)))
+                whole = flat[: rows * _ROW].reshape(rows, _ROW)
+                found.append(_row_sums(whole, self._entry_of(entry, number), jnp.minimum(zero, 0)))
             if flat.size % _ROW:
                 found.append(jnp.sum(entry(self._made(flat[rows * _ROW :]), number))[None])
         return jnp.concatenate(found)
@@ -226,10 +226,10 @@ def _padded(keys: jax.Array) -> jax.Array:
     return jnp.pad(keys, (0, -keys.size % _ROW), constant_values=_PADDING).reshape(-1, _ROW)
 
 
-def _row_sums(rows: jax.Array, entry: Callable[[jax.Array], jax.Array]) -> jax.Array:
+def _row_sums(rows: jax.Array, entry: Callable[[jax.Array], jax.Array], zero: jax.Array | int = 0) -> jax.Array:
     total = jnp.zeros((rows.shape[0], _WIDTH), jnp.int32)
     for lane in range(_LANES):
-        total += entry(rows[:, lane * _WIDTH : (lane + 1) * _WIDTH])
+        total += entry(lax.dynamic_slice(rows, (zero, lane * _WIDTH), (rows.shape[0], _WIDTH)))
     return jnp.sum(total, axis=1)
 
 
