@@ -29,7 +29,7 @@ from calibrate.timing.sampler import Rule
 from calibrate.training.algorithms import algorithm
 from speedup.gradient_time import GradientTime
 from speedup.profile import Profile, read_profile
-from speedup.store import make_store
+from speedup.store import make_store, stored_paths
 
 LIMIT_PERCENT = 8.0
 
@@ -45,11 +45,11 @@ def batches(name: str) -> tuple[int, ...]:
 
 def measured(names: list[str], folder: Path, max_time_s: float, *, fit_only: bool) -> list[Profile]:
     """Return the profiles of the networks, measured unless the folder has them."""
+    if fit_only:
+        return list(map(read_profile, stored_paths(folder).values()))
     cells = tuple(
         Cell(architecture=architecture(name), algorithm=algorithm("sgd"), batches=batches(name)) for name in names
     )
-    if fit_only:
-        return list(map(read_profile, sorted(folder.glob("*.json"))))
     rule = Rule(target=0.01, max_time_s=max_time_s, min_time_s=max_time_s / 2, min_samples=5, min_visits=2)
     effort = Effort(rule=rule, parts=False)
     found = []

@@ -17,7 +17,8 @@ from .sweep import Effort, Sweep
 from .timing.dispatch import dispatch_time
 from .timing.environment import describe_device
 from .timing.sampler import Progress, Rule
-from .training.algorithms import Algorithm, algorithm
+from .training.algorithms import Algorithm
+from .training.algorithms import algorithm as known_algorithm
 from .training.problem import Problem, loss_problem, model_problem, network_problem
 
 if TYPE_CHECKING:
@@ -142,10 +143,6 @@ def calibrate(
         if on_visit is not None:
             on_visit(profile)
     return profile
-
-
-known_algorithm = algorithm
-"""The registry's look-up, under a name that a parameter called ``algorithm`` does not hide."""
 
 
 def network_sweep(
@@ -314,15 +311,14 @@ def _own(
     parts: bool,
     on_progress: Callable[[Progress], object] | None,
 ) -> Profile:
-    size, chosen = _samples(batch), algorithm(method)
-    rule = Rule(max_time_s=max_time_s, min_time_s=min(5.0, max_time_s / 2))
+    size, chosen = _samples(batch), known_algorithm(method)
     sweep = Sweep(
         problem,
         chosen,
         name=profile_name(problem.name, chosen.name, describe_device(), batch=size),
         workload=Workload(architecture=problem.name, algorithm=chosen.name, tensor_elements=(1,)),
         batch=size,
-        effort=Effort(rule=rule, parts=parts),
+        effort=Effort(parts=parts).lasting(max_time_s),
         on_progress=on_progress,
     )
     *_, profile = sweep.measure((size,))

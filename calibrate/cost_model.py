@@ -125,12 +125,11 @@ class CostModel:
     coefficients: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, known: Sequence[Observation], used: Sequence[str] = FEATURES) -> CostModel:
+    def fit(cls, known: Sequence[Observation]) -> CostModel:
         """Fit the coefficients by non-negative least squares of the relative error.
 
         Args:
             known: Measured observations of one device.
-            used: Features to use; the others get coefficient 0.
 
         Raises:
             PlanError: There is no measured observation.
@@ -142,14 +141,11 @@ class CostModel:
             raise PlanError(
                 "there is nothing to fit; measure some architectures first: speedup calibrate --all --quick"
             )
-        columns = [FEATURES.index(name) for name in used]
-        matrix = np.array([one.counts[columns] for one in rows]) / np.array([[one.seconds] for one in rows])
+        matrix = np.array([one.counts for one in rows]) / np.array([[one.seconds] for one in rows])
         scale = matrix.max(axis=0)
         scale[scale == 0] = 1.0
         solution, _ = nnls(matrix / scale, np.ones(len(rows)))
-        coefficients = np.zeros(len(FEATURES))
-        coefficients[columns] = solution / scale
-        return cls(coefficients)
+        return cls(solution / scale)
 
     def seconds(self, one: Observation) -> float:
         """Return the predicted t_grad [s]."""
@@ -175,14 +171,13 @@ class LeftOut:
         return self.predicted_s / measured - 1 if measured else 0.0
 
 
-def leave_families_out(known: Sequence[Observation], used: Sequence[str] = FEATURES) -> list[LeftOut]:
+def leave_families_out(known: Sequence[Observation]) -> list[LeftOut]:
     """Predict each family of networks from the others.
 
     Whole families are left out, not single networks: to predict a network from its own variant is no test.
 
     Args:
         known: Measured observations of one device, of at least two families.
-        used: Features to use.
 
     Raises:
         PlanError: They are of one family only.
@@ -194,7 +189,7 @@ def leave_families_out(known: Sequence[Observation], used: Sequence[str] = FEATU
         )
     found = list[LeftOut]()
     for family in families:
-        model = CostModel.fit([one for one in known if one.family != family], used)
+        model = CostModel.fit([one for one in known if one.family != family])
         found += [LeftOut(one, model.seconds(one)) for one in known if one.family == family]
     return found
 

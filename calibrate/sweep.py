@@ -19,7 +19,7 @@ from .timing.accelerator import accelerator_facts, warnings_from
 from .timing.environment import describe_device, environment
 from .timing.inputs import input_time
 from .timing.memory import DeviceMemoryError, is_out_of_memory, refuse_too_big
-from .timing.sampler import Progress, Rule, Sampler, Stage
+from .timing.sampler import Progress, Rule, Sampler, Samples, Stage
 from .timing.split import split_step
 from .training.step import TrainingRun
 
@@ -85,11 +85,14 @@ class _Point:
     sampler: Sampler
     cost: StepCost
     visits: int = 0
+    samples: Samples | None = None
 
-    def visit(self, rule: Rule) -> None:
-        """Make the next visit; the last one lasts until the rule is met or its limit reached."""
+    def visit(self, rule: Rule) -> Samples:
+        """Make the next visit and return all samples; the last lasts until the rule is met or its limit reached."""
         self.visits += 1
         self.sampler.visit(math.inf if self.visits >= rule.min_visits else rule.max_time_s / rule.min_visits)
+        self.samples = self.sampler.result()
+        return self.samples
 
 
 class Sweep:
@@ -142,7 +145,7 @@ class Sweep:
         Raises:
             DeviceMemoryError: No batch size at all fits the device.
         """
-        wanted = [batch for batch in dict.fromkeys(batches) if batch not in self._timings or batch in self._points]
+        wanted = list(dict.fromkeys(batches))
         self._fractions = dict.fromkeys(wanted, 0.0)
         for visit in range(self._effort.rule.min_visits):
             for batch in wanted if visit % 2 == 0 else reversed(wanted):
@@ -162,7 +165,7 @@ class Sweep:
         """Visit a batch size; False if the device has no memory for it, which ends this batch size alone."""
         try:
             point = self._points.get(batch) or self._open(batch)
-            point.visit(self._effort.rule)
+            samples = point.visit(self._effort.rule)
         except DeviceMemoryError as error:
             return self._refuse(batch, str(error))
         except Exception as error:
@@ -171,7 +174,7 @@ class Sweep:
             return self._refuse(batch, f"batch {batch} ran out of the device's memory. Use a smaller batch.")
         # Clocks and throttling say something only right after the work.
         self._environment |= accelerator_facts()
-        self._timings[batch] = point.sampler.result().timing(batch)
+        self._timings[batch] = samples.timing(batch)
         self._costs[batch] = point.cost
         return True
 
@@ -229,8 +232,8 @@ class Sweep:
         """Return the profile of all that is known so far; at least one batch size must have been visited."""
         measured, batch = sorted(self._timings), self._own_batch()
         facts = self._environment | {"build_s": self._build_s}
-        if batch in self._points:
-            facts["first_call_s"] = self._points[batch].sampler.result().first_s
+        if batch in self._points and (samples := self._points[batch].samples):
+            facts["first_call_s"] = samples.first_s
         if unfinished := self._unfinished():
             facts[UNFINISHED] = ", ".join(map(str, unfinished))
         return Profile(
@@ -247,8 +250,9 @@ class Sweep:
 
     def _warnings(self) -> Iterator[str]:
         for batch, point in self._points.items():
-            what = "t_grad" if len(self._timings) == 1 else f"t_grad at batch {batch}"
-            yield from point.sampler.result().warnings(what)
+            if point.samples:
+                what = "t_grad" if len(self._timings) == 1 else f"t_grad at batch {batch}"
+                yield from point.samples.warnings(what)
 
 
 def finished(profile: Profile, effort: Effort, device: Device) -> tuple[Timing, ...]:

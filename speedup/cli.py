@@ -253,7 +253,7 @@ def algorithms(*, json_: Json = False) -> None:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class CalibrationOptions:
     """What is calibrated, and how long."""
 
     batch: Annotated[
@@ -272,7 +272,7 @@ class Effort:
     seed: Annotated[int, Parameter(help="Seed of the weights and of the synthetic batch.")] = 0
 
 
-_EFFORT = Effort()
+_CALIBRATION = CalibrationOptions()
 
 
 @app.command
@@ -298,7 +298,7 @@ def calibrate(
     ] = None,
     quiet: Annotated[bool, Parameter(help="No progress.")] = False,
     json_: Json = False,
-    effort: Effort = _EFFORT,
+    options: CalibrationOptions = _CALIBRATION,
 ) -> int:
     """Measure t_grad of networks on this machine's device and save the profiles."""
     if not names and not all_:
@@ -308,12 +308,14 @@ def calibrate(
     several = all_ or quick or resume or len(names) > 1 or len(algorithm or ()) > 1
     if several:
         return _calibrate_many(
-            names or None, algorithm, output, effort, quick=quick, resume=resume, quiet=quiet, json_=json_
+            names or None, algorithm, output, options, quick=quick, resume=resume, quiet=quiet, json_=json_
         )
-    return _calibrate_one(names[0], (algorithm or ["sgd"])[0], output, effort, quiet=quiet, json_=json_)
+    return _calibrate_one(names[0], (algorithm or ["sgd"])[0], output, options, quiet=quiet, json_=json_)
 
 
-def _calibrate_one(name: str, algorithm: str, output: Path | None, effort: Effort, *, quiet: bool, json_: bool) -> int:
+def _calibrate_one(
+    name: str, algorithm: str, output: Path | None, options: CalibrationOptions, *, quiet: bool, json_: bool
+) -> int:
     import speedup  # noqa: PLC0415
     from speedup.interrupts import heeding_interrupts  # noqa: PLC0415
     from speedup.progress import showing_progress  # noqa: PLC0415
@@ -327,10 +329,10 @@ def _calibrate_one(name: str, algorithm: str, output: Path | None, effort: Effor
     def save(profile: Profile) -> None:
         saved.append(profile.save(output or folder / f"{profile.name}.json"))
 
-    options = vars(effort) | {"max_time_s": effort.max_time_s or 60.0}
+    chosen = vars(options) | {"max_time_s": options.max_time_s or 60.0}
     try:
         with showing_progress(quiet=quiet) as shown, heeding_interrupts(shown) as on_progress:
-            profile = speedup.calibrate(name, algorithm=algorithm, on_progress=on_progress, on_visit=save, **options)
+            profile = speedup.calibrate(name, algorithm=algorithm, on_progress=on_progress, on_visit=save, **chosen)
     except KeyboardInterrupt:
         kept = f"what was measured is in {saved[-1]}." if saved else "nothing was written."
         return _fail(f"interrupted; {kept}", 130)
@@ -350,7 +352,7 @@ def _calibrate_many(
     names: tuple[str, ...] | None,
     algorithms: list[str] | None,
     output: Path | None,
-    effort: Effort,
+    options: CalibrationOptions,
     *,
     quick: bool,
     resume: bool,
@@ -368,7 +370,7 @@ def _calibrate_many(
     try:
         with showing_progress(quiet=quiet) as shown, heeding_interrupts(shown) as on_progress:
             outcomes = calibrate_cells(
-                names, algorithms, folder, quick=quick, resume=resume, on_progress=on_progress, **vars(effort)
+                names, algorithms, folder, quick=quick, resume=resume, on_progress=on_progress, **vars(options)
             )
             for outcome in outcomes:
                 rows.append(outcome_row(outcome))

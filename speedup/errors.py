@@ -7,10 +7,12 @@ command line prints the same text and ends with the class's ``exit_code``.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+Entry = TypeVar("Entry")
 
 
 class SpeedupError(ValueError):
@@ -51,6 +53,27 @@ class UnstableTimingError(SpeedupError):
     """Timing so unstable that no number can be given."""
 
     exit_code = 5
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Entry]) -> Entry:
+    """Return what is known by a name, upper or lower case, ``-`` or ``_``.
+
+    Args:
+        kind: What it is, such as ``model``; the command that lists them is its plural.
+        name: The name.
+        known: Entries by name, in lower case with ``_``.
+
+    Raises:
+        UnknownNameError: Nobody knows the name.
+
+    Example:
+        >>> look_up("model", "VGG-16", {"vgg_16": 1})
+        1
+    """
+    found = known.get(name.lower().replace("-", "_"))
+    if found is None:
+        raise UnknownNameError(f'unknown {kind} "{name}". {suggestion(name, known)}List: speedup {kind}s')
+    return found
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

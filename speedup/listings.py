@@ -29,7 +29,7 @@ _SHOWN: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 def row_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Return rows with the same keys as aligned text, the head first."""
-    names = [key for key in rows[0] if not isinstance(rows[0][key], dict)]
+    names = list(rows[0])
     head = tuple(_SHOWN.get(name, (name, str))[0] for name in names)
     return aligned([head, *(tuple(_cell(name, row[name]) for name in names) for row in rows)])
 

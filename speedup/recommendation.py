@@ -226,10 +226,7 @@ def recommend(
         latency_s: Fixed time of one message [s], with a network given as text.
 
     Raises:
-        UnitError: A number is out of its range, or the network cannot be read.
-        PlanError: A word is unknown, too little was given, or no plan is efficient enough.
-        ProfileError: The profile's file is broken, or has no t_comm and no network was named.
-        UnknownNameError: No shipped profile has that name.
+        SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
 
     Example:
         >>> recommend("vgg16e").choice.workers

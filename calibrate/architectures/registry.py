@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from speedup.errors import UnknownNameError, suggestion
+from speedup.errors import look_up
 
 from .alexnet import AlexNet
 from .googlenet import GoogLeNet
@@ -112,8 +112,4 @@ def architecture(name: str) -> Architecture:
         >>> architecture("gpt2").name
         'gpt2_124m'
     """
-    found = _BY_ANY_NAME.get(name.lower().replace("-", "_"))
-    if found is None:
-        hint = suggestion(name, _BY_ANY_NAME)
-        raise UnknownNameError(f'unknown model "{name}". {hint}List: speedup models')
-    return found
+    return look_up("model", name, _BY_ANY_NAME)

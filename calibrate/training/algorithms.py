@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import optax
 
-from speedup.errors import UnknownNameError, suggestion
+from speedup.errors import look_up
 
 from . import optimizers
 from .edge_popup import EdgePopup
@@ -144,11 +144,7 @@ def algorithm(name: str) -> Algorithm:
         >>> algorithm("Edge-Popup").name
         'edge_popup'
     """
-    found = ALGORITHMS.get(name.lower().replace("-", "_"))
-    if found is None:
-        hint = suggestion(name, ALGORITHMS)
-        raise UnknownNameError(f'unknown algorithm "{name}". {hint}List: speedup algorithms')
-    return found
+    return look_up("algorithm", name, ALGORITHMS)
 
 
 def describe_algorithms() -> list[dict[str, str]]:

@@ -185,8 +185,3 @@ def adaptive_nesterov(gamma: float = 1.0, beta: float = MOMENTUM) -> optax.Gradi
         beta: Decay of the velocity.
     """
     return optax.chain(scale_by_clipped_polyak(gamma), optax.trace(beta, nesterov=True), optax.scale(-1.0))
-
-
-def trace_of(state: Tree) -> Tree:
-    """Return the velocity in the state of ``momentum``, ``nesterov`` or ``adaptive_nesterov``."""
-    return optax.tree_utils.tree_get(state, "trace")

@@ -232,7 +232,8 @@ class TrainingStep:
 
     def __call__(self) -> jax.Array:
         """Take one step and return its loss, a scalar that may still be being computed."""
-        self.load()
+        if self._batch is None:
+            self.load()
         if self._persistency is not None and self._calls % self._persistency == 0:
             self._batch = jax.device_put(self.host_batch())
         self._calls += 1
@@ -247,16 +248,21 @@ class TrainingStep:
     def host_batch(self) -> Batch:
         """Return the batch as NumPy arrays in the host's memory."""
         if self._host is None:
-            self._host = jax.device_get(self._run.make_batch(self.batch))
+            self.load()
+            self._host = jax.device_get(self._batch)
         return self._host
 
     def forward(self) -> StepPart:
         """Return the loss alone, compiled."""
-        return StepPart(self._run, self._run.compiled(self._run.forward, self.batch), self.batch)
+        return self._part(self._run.forward)
 
     def gradient(self) -> StepPart:
         """Return loss and gradient without the update, compiled."""
-        return StepPart(self._run, self._run.compiled(self._run.gradient, self.batch), self.batch)
+        return self._part(self._run.gradient)
+
+    def _part(self, function: Callable[..., Any]) -> StepPart:
+        self.load()
+        return StepPart(self._run, self._run.compiled(function, self.batch), self._batch)
 
 
 class StepPart:
@@ -265,11 +271,11 @@ class StepPart:
     Args:
         run: Whose state is read.
         executable: The part, compiled.
-        batch: Samples in the batch.
+        batch: The batch, on the device.
     """
 
-    def __init__(self, run: TrainingRun, executable: Compiled, batch: int) -> None:
-        self._run, self._executable, self._batch = run, executable, run.make_batch(batch)
+    def __init__(self, run: TrainingRun, executable: Compiled, batch: Batch) -> None:
+        self._run, self._executable, self._batch = run, executable, batch
 
     def __call__(self) -> Any:  # noqa: ANN401 - a loss, or a loss and a gradient
         """Compute the part and return all of its results, which may still be being computed."""

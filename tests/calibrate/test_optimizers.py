@@ -140,7 +140,9 @@ def test_adaptive_nesterov_is_the_printed_algorithm_with_both_clips(loss):
         points.append(theta - BETA * v)
     found, state = ours(optimizers.adaptive_nesterov(), loss)
     np.testing.assert_allclose(found, points, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found[-1] + BETA * np.asarray(optimizers.trace_of(state)), theta, rtol=1e-9)
+    np.testing.assert_allclose(
+        found[-1] + BETA * np.asarray(optax.tree_utils.tree_get(state, "trace")), theta, rtol=1e-9
+    )
 
 
 def test_the_norm_of_adaptive_nesterov_is_taken_over_all_tensors_together():

@@ -31,7 +31,7 @@ class Small(Network):
 
 
 SMALL = Architecture("small", Small, (8, 8, 3), 4, 3, "small")
-# Copies of its 3-D state as the reference optimizers count it: elements kept beside each trained one.
+# Numbers that the optimizer keeps beside each trained one.
 COPIES = {
     "gradient_descent": 0,
     "sgd": 0,
