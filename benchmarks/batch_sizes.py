@@ -2,15 +2,15 @@
 
 Every network is measured under plain SGD at some batch sizes, in turns. Then
 
-* ``held-out``: t_grad(b) is fitted to the fit batch sizes alone and predicts the others, all of which lie
-  inside the fitted range;
+* ``held-out``: t_grad(b) is fitted to the powers of two, the sweep that a user would make, and predicts the
+  batch sizes half-way between them;
 * ``left-out``: a network's t_grad is predicted from those of other families alone, once by the cost model of
   operations and once by FLOPs alone, as a yardstick.
 
 The profiles are kept in a folder, and measured ones are not measured again, so a run that was interrupted
 goes on, and ``--fit-only`` repeats the arithmetic.
 
-    python benchmarks/batch_sizes.py --folder DIR [--names NAME ...] [--max-time-s 6] [--fit-only]
+    python benchmarks/batch_sizes.py --folder DIR [--names NAME ...] [--max-time-s 4] [--fit-only]
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from speedup.store import make_store, stored_paths
 
 LIMIT_PERCENT = 8.0
 
-SMALL, LARGE, HUGE = (8, 16, 32, 64, 128), (1, 2, 4, 6, 8), (1, 2, 3, 4, 5)
-"""Batch sizes by how long a step takes; every second one is fitted, those between are predicted."""
+SMALL, LARGE, HUGE = (8, 12, 16, 24, 32, 48, 64, 96, 128), (1, 2, 3, 4, 6, 8), (1, 2, 3, 4)
+"""Batch sizes by how long a step takes; powers of two are fitted, those between are predicted."""
 
 
 def batches(name: str) -> tuple[int, ...]:
@@ -61,8 +61,9 @@ def measured(names: list[str], folder: Path, max_time_s: float, *, fit_only: boo
 
 
 def held_out(profile: Profile) -> list[dict[str, object]]:
-    """Fit every second batch size, predict those between, and return a row for each."""
-    fitted, between = profile.t_grad[::2], profile.t_grad[1::2]
+    """Fit the powers of two, predict the batch sizes between, and return a row for each."""
+    fitted = [timing for timing in profile.t_grad if timing.batch and timing.batch.bit_count() == 1]
+    between = [timing for timing in profile.t_grad if timing not in fitted]
     curve = GradientTime.fit(fitted)
     rows = list[dict[str, object]]()
     for timing in between:
@@ -137,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Predict t_grad at other batch sizes and of other networks.")
     parser.add_argument("--folder", type=Path, required=True, help="where the profiles are kept")
     parser.add_argument("--names", nargs="*", default=list(ARCHITECTURES), help="networks; all if left out")
-    parser.add_argument("--max-time-s", type=float, default=6.0, help="time of each batch size [s]")
+    parser.add_argument("--max-time-s", type=float, default=4.0, help="time of each batch size [s]")
     parser.add_argument("--fit-only", action="store_true", help="measure nothing")
     options = parser.parse_args()
     profiles = measured(options.names, options.folder, options.max_time_s, fit_only=options.fit_only)

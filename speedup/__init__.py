@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from speedup.plans import Plan
     from speedup.profile import Device, Profile, Timing, Workload, profiles
     from speedup.recommendation import Recommendation, recommend
+    from speedup.simulation import simulate
     from speedup.tables import Estimate, EstimateTable
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _HOME = {
     "place": "placement",
     "profiles": "profile",
     "recommend": "recommendation",
+    "simulate": "simulation",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "place",
     "profiles",
     "recommend",
+    "simulate",
 ]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from speedup import __version__
-from speedup.errors import PlanError, SpeedupError, UnstableTimingError
+from speedup.errors import PlanError, SpeedupError, UnitError, UnstableTimingError
 from speedup.files import check_writable
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 Mode = Literal["sync-join", "sync-split", "async"]
 Server = Literal["central", "distributed"]
-Schedule = Literal["best", "worst", "mean", "semaphore"]
+Schedule = Literal["fair", "semaphore", "best", "worst", "mean"]
+SimulatedServer = Literal["central", "distributed", "sharded"]
+SimulatedSchedule = Literal["semaphore", "fair"]
+NamedLaw = Literal["gamma", "lognormal", "exponential", "constant"]
 Output = Literal["table", "single", "csv", "plot", "json"]
 OptionalProfile = Annotated[
     str | None, Parameter(help="Shipped profile (speedup profiles) or profile file (speedup calibrate).")
@@ -38,7 +41,7 @@ Type = Annotated[Mode, Parameter(name="--type", help="Mode of training.")]
 OneServer = Annotated[Server, Parameter(help="Where the weights live.")]
 OneSchedule = Annotated[
     Schedule | None,
-    Parameter(help="How a central server's link is shared; mean of best and worst if left out."),
+    Parameter(help="How a central server's link is shared; fair if left out, mean for the thesis's formulas."),
 ]
 Json = Annotated[bool, Parameter(name="--json", help="One JSON document.")]
 
@@ -68,9 +71,6 @@ class Model:
     ] = None
     latency_s: Annotated[float, Parameter(help="Fixed time of one message [s], with --network.")] = 0.0
     batches: Annotated[int, Parameter(help="Batches of the whole run, D.")] = 128
-    method: Annotated[
-        Literal["thesis", "exact"], Parameter(help="Formulas as printed, or exact for whole batches.")
-    ] = "thesis"
     placement: Annotated[
         Literal["equal", "greedy", "lpt", "bytes"],
         Parameter(help="How a distributed server's tensors are placed."),
@@ -78,6 +78,26 @@ class Model:
 
 
 _MODEL = Model()
+_METHOD_HELP = (
+    "auto: the cheapest estimator that is safe; thesis: formulas as printed; exact: formulas over whole batches."
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Estimation:
+    """How the model answers, and how much its times vary."""
+
+    method: Annotated[Literal["auto", "queueing", "simulation", "thesis", "exact"], Parameter(help=_METHOD_HELP)] = (
+        "auto"
+    )
+    cv_grad: Annotated[
+        float | None, Parameter(help="Coefficient of variation of t_grad; the profile's own if left out.")
+    ] = None
+    cv_comm: Annotated[float | None, Parameter(help="Coefficient of variation of t_comm; likewise.")] = None
+
+
+_ESTIMATION = Estimation()
 
 
 @app.command
@@ -96,9 +116,11 @@ def estimate(
     out: Annotated[Path, Parameter(help="Where plot writes its page.")] = Path("speedup-estimate.html"),
     json_: Json = False,
     model: Model = _MODEL,
+    estimation: Estimation = _ESTIMATION,
 ) -> None:
     """Estimate the speedup for 1 to N workers."""
     import speedup  # noqa: PLC0415
+    from speedup.estimates import EXPECTED  # noqa: PLC0415
 
     if schedule is not None and server == "distributed":
         raise PlanError(f'--schedule "{schedule}" belongs to a central server; a distributed one has none.')
@@ -107,8 +129,9 @@ def estimate(
         workers=range(1, _largest("--workers", workers) + 1),
         modes=type_,
         servers=server,
-        schedules=schedule or "mean",
+        schedules=schedule or EXPECTED,
         **vars(model),
+        **vars(estimation),
     )
     _show_table(table, "json" if json_ else output, out)
 
@@ -160,19 +183,22 @@ def recommend(
     ] = None,
     json_: Json = False,
     model: Model = _MODEL,
+    estimation: Estimation = _ESTIMATION,
 ) -> None:
     """Say how many workers to use, with which server, and why."""
     import speedup  # noqa: PLC0415
+    from speedup.estimates import EXPECTED  # noqa: PLC0415
 
     answer = speedup.recommend(
         profile,
         max_workers=_largest("--max-workers", max_workers),
         modes=modes,
         servers=servers,
-        schedules=schedules or "mean",
+        schedules=schedules or EXPECTED,
         objective=objective,
         min_efficiency=min_efficiency,
         **vars(model),
+        **vars(estimation),
     )
     print(answer.to_json() if json_ else answer)
 
@@ -186,6 +212,9 @@ def explain(
     server: OneServer = "distributed",
     schedule: OneSchedule = None,
     workers: Annotated[int, Parameter(alias="-n", help="Number of workers, N.")] = 8,
+    method: Annotated[
+        Literal["thesis", "exact"], Parameter(help="Formulas as printed, or exact for whole batches.")
+    ] = "thesis",
     json_: Json = False,
     model: Model = _MODEL,
 ) -> None:
@@ -198,9 +227,82 @@ def explain(
         mode=type_,
         server=server,
         schedule=schedule,
+        method=method,
         **vars(model),
     )
     print(explanation.to_json() if json_ else explanation)
+
+
+@app.command
+def simulate(
+    trace_file: Annotated[
+        Path, Parameter(help="Where --trace writes: .html a figure, .csv rows, .json for Perfetto or chrome://tracing.")
+    ] = Path("speedup-trace.html"),
+    /,
+    *,
+    t_grad: Annotated[str, Parameter(help="Gradient of one whole batch [s]; one value, or one a worker: 1,1,2.")],
+    t_comm: Annotated[str, Parameter(help="One transfer of all weights [s]; one value, or one a worker.")],
+    mode: Annotated[Mode, Parameter(help="Mode of training.")] = "async",
+    server: Annotated[SimulatedServer, Parameter(help="Where the weights live.")] = "central",
+    schedule: Annotated[SimulatedSchedule, Parameter(help="How links are shared.")] = "semaphore",
+    workers: Annotated[int, Parameter(help="Number of workers, N.")] = 8,
+    batches: Annotated[int, Parameter(help="Batches of the whole run, D.")] = 128,
+    cv_grad: Annotated[str | None, Parameter(help="Coefficient of variation of t_grad, 0 if left out.")] = None,
+    cv_comm: Annotated[str | None, Parameter(help="Coefficient of variation of t_comm, 0 if left out.")] = None,
+    law: Annotated[NamedLaw, Parameter(help="Law of both times; an exponential has cv 1.")] = "gamma",
+    assign: Annotated[
+        Literal["pool", "static"], Parameter(help="Batches of async: one shared pool, or D/N a worker.")
+    ] = "pool",
+    shards: Annotated[str, Parameter(help="Shards of a sharded server, or the share of each: 0.5,0.3,0.2.")] = "2",
+    join: Annotated[str, Parameter(help="When workers join [s].")] = "0",
+    leave: Annotated[str, Parameter(help="When workers leave, after the batch in hand [s].")] = "inf",
+    straggler_probability: Annotated[float, Parameter(help="Probability that a gradient straggles.")] = 0.0,
+    straggler_slowdown: Annotated[float, Parameter(help="How many times as long it takes then.")] = 1.0,
+    replications: Annotated[int, Parameter(help="Runs.")] = 100,
+    seed: Annotated[int, Parameter(help="The same seed gives the same runs.")] = 0,
+    trace: Annotated[bool, Parameter(help="Write the first batches of the first run, as a Gantt chart.")] = False,
+    json_: Json = False,
+) -> None:
+    """Simulate a run event by event: its time, its spread, and where the time goes."""
+    from speedup.simulation import simulate as simulated  # noqa: PLC0415
+
+    if trace:
+        check_writable(trace_file)
+    result = simulated(
+        workers=workers,
+        batches=batches,
+        t_grad=_numbers("--t-grad", t_grad),
+        t_comm=_numbers("--t-comm", t_comm),
+        mode=mode,
+        server=server,
+        schedule=schedule,
+        cv_grad=None if cv_grad is None else _numbers("--cv-grad", cv_grad),
+        cv_comm=None if cv_comm is None else _numbers("--cv-comm", cv_comm),
+        law=law,
+        assign=assign,
+        shards=int(shards) if shards.strip().isdigit() else _numbers("--shards", shards),
+        join_s=_numbers("--join", join),
+        leave_s=_numbers("--leave", leave),
+        straggler_probability=straggler_probability,
+        straggler_slowdown=straggler_slowdown,
+        replications=replications,
+        seed=seed,
+        trace=trace,
+    )
+    print(result.to_json() if json_ else result)
+    if trace:
+        from speedup.gantt import save_trace  # noqa: PLC0415
+
+        print(save_trace(result, trace_file), file=sys.stderr if json_ else sys.stdout)
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UnitError(
+            f'{option} "{text}" is no number, nor numbers with commas between, such as 0.5 or 1,1,2.'
+        ) from None
 
 
 @app.command

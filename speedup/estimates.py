@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.errors import PlanError, UnitError
+from speedup.errors import PlanError, UnitError, suggestion
 from speedup.inputs import Inputs, gather
 from speedup.placement import place
 from speedup.plans import (
     CENTRAL_SCHEDULES,
     SERVERS,
+    SIMULATED_SCHEDULES,
+    THESIS_SCHEDULES,
     TRAINING_MODES,
     PlacementRule,
     Plan,
@@ -24,7 +27,7 @@ from speedup.plans import (
     one_of,
     some_of,
 )
-from speedup.tables import Estimate, EstimateTable, Family, Status, status_index
+from speedup.tables import FORMULAS, Estimate, EstimateTable, Family, Status, status_index
 from speedup.units import whole
 
 if TYPE_CHECKING:
@@ -34,10 +37,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from speedup.cluster import Link
+    from speedup.estimators import Question
     from speedup.profile import Profile
     from speedup.tables import Floats, Integers
 
 DEFAULT_WORKERS = range(1, 9)
+METHODS = ("auto", "queueing", "simulation", *FORMULAS)
+AVERAGED = (Schedule.BEST, Schedule.WORST, Schedule.MEAN)
+"""Schedules that are cases of a formula, not rules by which a link can be shared."""
+QUANTILE = 1.6449
+"""Of the standard normal law, for an interval of level ``LEVEL``."""
+_STEP = 0.05
+Kind = tuple[UpdateMode, ServerKind, Schedule]
 
 
 def worker_counts(workers: int | Iterable[int]) -> Integers:
@@ -104,48 +115,157 @@ def _status(
 
 def plan_kinds(
     modes: tuple[UpdateMode, ...], servers: tuple[ServerKind, ...], schedules: tuple[Schedule, ...]
-) -> list[tuple[UpdateMode, ServerKind, Schedule]]:
+) -> list[Kind]:
     """Return every kind of plan; only a central server has a schedule."""
     of_server = {ServerKind.CENTRAL: schedules, ServerKind.DISTRIBUTED: (Schedule.NONE,)}
     return [(mode, server, one) for mode, server in product(modes, servers) for one in of_server[server]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one kind of plan, one a worker count."""
+
+    time_s: Floats
+    t_grad_worker_s: Floats
+    low: Floats
+    high: Floats
+    equation: NDArray[np.object_]
+    estimator: NDArray[np.object_]
+    rough: NDArray[np.bool_]
+
+
+def _unknown(counts: Integers) -> Floats:
+    return np.full(len(counts), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What all kinds of plan of a table have in common."""
+
+    inputs: Inputs
+    counts: Integers
+    batches: int
+    method: str
+    placement: PlacementRule
+    shares: tuple[Floats | float, Floats | float]
+
+    def rows(self, kind: Kind) -> _Rows:
+        """Return the rows of a kind of plan."""
+        return self._by_formula(kind) if self._is_formula(kind) else self._by_estimator(kind)
+
+    def _is_formula(self, kind: Kind) -> bool:
+        mode, _, schedule = kind
+        if self.method in FORMULAS or mode is UpdateMode.SEQUENTIAL:
+            return True
+        return self.method == "auto" and (schedule in AVERAGED or not self.inputs.varies)
+
+    def _by_formula(self, kind: Kind) -> _Rows:
+        mode, server, schedule = kind
+        exact = "thesis" if self.method == "thesis" else "exact"
+        equal = self.placement is PlacementRule.EQUAL
+        function, equation = _time_function(mode, server, schedule, exact, equal=equal)
+        centre = self._centre
+        gradient, workers = self.inputs.formula_t_grad_s(mode, self.counts) * centre, self.counts.astype(np.float64)
+        t_comm = self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
+        times = np.empty(len(workers))
+        times[:] = function(workers, float(self.batches), gradient, t_comm, *self.shares)
+        split = mode is UpdateMode.SYNC_SPLIT
+        computing = np.broadcast_to(gradient / workers if split else gradient, workers.shape)
+        low, high = _unknown(self.counts), _unknown(self.counts)
+        if self.method not in FORMULAS and self.inputs.doubt and mode is not UpdateMode.SEQUENTIAL:
+            longer = function(workers, float(self.batches), gradient * (1 + _STEP), t_comm, *self.shares)
+            low, high = self._calibration_interval(times, np.log(longer / times) / np.log1p(_STEP), centre)
+        named = self.method if self.method in FORMULAS else "closed-form"
+        count = len(workers)
+        return _Rows(
+            times,
+            computing,
+            low,
+            high,
+            np.full(count, equation, dtype=np.object_),
+            np.full(count, named, dtype=np.object_),
+            np.zeros(count, np.bool_),
+        )
+
+    @property
+    def _centre(self) -> float:
+        """The mean of t_grad by its centre, where means count."""
+        return 1.0 if self.method in FORMULAS else self.inputs.grad_law.mean_s / self.inputs.t_grad_s
+
+    def _calibration_interval(self, times: Floats, by_time: Floats, centre: float) -> tuple[Floats, Floats]:
+        """Return the interval of the speedup that the uncertainty of the two times makes."""
+        doubt = self.inputs.doubt
+        half = QUANTILE * np.abs(1 - by_time) * np.hypot(doubt.t_grad, doubt.t_comm)
+        speedup = self.batches * self.inputs.t_grad_s * centre / times
+        return speedup * np.exp(-half), speedup * np.exp(half)
+
+    def _by_estimator(self, kind: Kind) -> _Rows:
+        from speedup.estimators import answer, speedup_interval  # noqa: PLC0415 - only where times vary
+
+        questions = [self._question(kind, int(count)) for count in self.counts]
+        found = [answer(question, self.method) for question in questions]
+        sequential = self.batches * self.inputs.grad_law.mean_s
+        intervals = [
+            speedup_interval(question, one, sequential, self.inputs.doubt)
+            for question, one in zip(questions, found, strict=True)
+        ]
+        return _Rows(
+            np.array([one.time_s for one in found]),
+            np.array([question.t_grad.mean_s for question in questions]),
+            np.array([low for low, _ in intervals]),
+            np.array([high for _, high in intervals]),
+            np.array([one.equation for one in found], dtype=np.object_),
+            np.array([str(one.estimator) for one in found], dtype=np.object_),
+            np.array([not one.safe for one in found]),
+        )
+
+    def _question(self, kind: Kind, workers: int) -> Question:
+        from speedup.estimators import Question  # noqa: PLC0415 - see _by_estimator
+
+        mode, server, schedule = kind
+        split = mode is UpdateMode.SYNC_SPLIT
+        shares: tuple[float, ...] = ()
+        if server is ServerKind.DISTRIBUTED and self.placement is not PlacementRule.EQUAL:
+            shares = place(self.inputs.tensor_elements or (), workers, self.placement).shares
+        return Question(
+            mode=mode,
+            server=server,
+            schedule=schedule,
+            workers=workers,
+            batches=self.batches,
+            t_grad=self.inputs.part_law(workers) if split else self.inputs.grad_law,
+            t_comm=self.inputs.comm_law,
+            shares=shares,
+        )
+
+
 def tabulate(
     inputs: Inputs,
-    kinds: list[tuple[UpdateMode, ServerKind, Schedule]],
+    kinds: list[Kind],
     counts: Integers,
     batches: int,
     method: str,
     placement: PlacementRule,
 ) -> EstimateTable:
     """Return the table of every kind of plan at every worker count."""
-    workers = counts.astype(np.float64)
     distributed = any(server is ServerKind.DISTRIBUTED for _, server, _ in kinds)
-    largest, smallest = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
-    times, computing = np.empty((2, len(kinds), len(counts)))
-    gradients = {mode: inputs.formula_t_grad_s(mode, counts) for mode in {kind[0] for kind in kinds}}
-    families = []
-    # Sync-split alone may have a time of its own for t_grad, so that the formula does not tell its value.
-    row_of: dict[tuple[Callable[..., Any], bool], int] = {}
-    for row, (mode, server, schedule) in enumerate(kinds):
-        function, equation = _time_function(mode, server, schedule, method, equal=placement is PlacementRule.EQUAL)
-        families.append(Family(mode, server, schedule, equation))
-        # Some kinds share a formula, such as best and semaphore: it is evaluated once.
-        split = mode is UpdateMode.SYNC_SPLIT
-        same = row_of.setdefault((function, split), row)
-        if same < row:
-            times[row] = times[same]
-        else:
-            times[row] = function(workers, float(batches), gradients[mode], inputs.t_comm_s, largest, smallest)
-        computing[row] = gradients[mode] / workers if split else gradients[mode]
-    status = _status(tuple(mode for mode, _, _ in kinds), counts, batches, inputs.batch, method)
+    shares = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
+    common = _Table(inputs, counts, batches, method, placement, shares)
+    rows = [common.rows(kind) for kind in kinds]
+    by_mode = _status(tuple(mode for mode, _, _ in kinds), counts, batches, inputs.batch, method)
+    status = np.concatenate([by_mode[mode] for mode, _, _ in kinds])
+    status[np.concatenate([one.rough for one in rows]) & (status == 0)] = status_index(Status.ROUGH)
     return EstimateTable(
-        families=tuple(families),
+        families=tuple(Family(*kind) for kind in kinds),
         family=np.repeat(np.arange(len(kinds)), len(counts)),
         workers=np.tile(counts, len(kinds)),
-        time_s=times.ravel(),
-        t_grad_worker_s=computing.ravel(),
-        status=np.concatenate([status[mode] for mode, _, _ in kinds]),
+        time_s=np.concatenate([one.time_s for one in rows]),
+        t_grad_worker_s=np.concatenate([one.t_grad_worker_s for one in rows]),
+        status=status,
+        equation=np.concatenate([one.equation for one in rows]),
+        estimator=np.concatenate([one.estimator for one in rows]),
+        low=np.concatenate([one.low for one in rows]),
+        high=np.concatenate([one.high for one in rows]),
         inputs=inputs,
         batches=batches,
         method=method,
@@ -159,26 +279,58 @@ def estimate_plan(plan: Plan, inputs: Inputs, batches: int, method: str) -> Esti
     return tabulate(inputs, [kind], worker_counts(plan.workers), batches, method, plan.placement)[0]
 
 
+def check_method(method: str) -> str:
+    """Return a method that exists.
+
+    Raises:
+        PlanError: It does not.
+    """
+    if method not in METHODS:
+        hint = suggestion(method, METHODS)
+        raise PlanError(f'method = "{method}" is unknown. {hint}Allowed: {", ".join(METHODS)}.')
+    return method
+
+
+EXPECTED = "expected"
+"""In the place of schedules: what to expect of a central server whose transfers nothing orders."""
+
+
+def _schedules(words: str | Iterable[str] | None, method: str, *, varies: bool) -> tuple[Schedule, ...]:
+    """Return the schedules that words name.
+
+    With constant times, fair sharing keeps the workers in step for ever, which the least spread would end: there the
+    thesis's cases are shown, and its mean is what to expect (ADR 0013).
+    """
+    spread = method in {"queueing", "simulation"} or (method == "auto" and varies)
+    if words is None:
+        return SIMULATED_SCHEDULES if spread else THESIS_SCHEDULES
+    if words == EXPECTED:
+        return (Schedule.FAIR if spread else Schedule.MEAN,)
+    return some_of("schedules", words, CENTRAL_SCHEDULES)
+
+
 def check_plan_words(
     modes: str | Iterable[str] | None,
     servers: str | Iterable[str] | None,
     schedules: str | Iterable[str] | None,
     method: str,
     placement: str,
-) -> tuple[list[tuple[UpdateMode, ServerKind, Schedule]], PlacementRule]:
+    *,
+    varies: bool = False,
+) -> tuple[list[Kind], PlacementRule]:
     """Return the kinds of plan and the placement rule that the user's words name.
 
     Raises:
         PlanError: A word is unknown.
     """
-    from speedup.formulas import check_method  # noqa: PLC0415 - see _time_function
-
-    check_method(method)
-    kinds = plan_kinds(
-        some_of("modes", modes, TRAINING_MODES),
-        some_of("servers", servers, SERVERS),
-        some_of("schedules", schedules, CENTRAL_SCHEDULES),
-    )
+    chosen = _schedules(schedules, check_method(method), varies=varies)
+    averaged = [str(one) for one in chosen if one in AVERAGED]
+    if averaged and method in {"queueing", "simulation"}:
+        raise PlanError(
+            f'schedule = "{averaged[0]}" is a case of the thesis\'s formulas, not a way to share a link; '
+            f'method = "{method}" has {", ".join(SIMULATED_SCHEDULES)}.'
+        )
+    kinds = plan_kinds(some_of("modes", modes, TRAINING_MODES), some_of("servers", servers, SERVERS), chosen)
     return kinds, one_of("placement", placement, PlacementRule)
 
 
@@ -193,10 +345,12 @@ def estimate(
     modes: str | Iterable[str] | None = None,
     servers: str | Iterable[str] | None = None,
     schedules: str | Iterable[str] | None = None,
-    method: str = "thesis",
+    method: str = "auto",
     placement: str = "equal",
     network: str | Link | None = None,
     latency_s: float = 0.0,
+    cv_grad: float | None = None,
+    cv_comm: float | None = None,
 ) -> EstimateTable:
     r"""Estimate time and speedup of every plan.
 
@@ -216,15 +370,23 @@ def estimate(
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; all by default.
-        schedules: Some of ``best``, ``worst``, ``mean``, ``semaphore`` for the central server; all by default.
-        method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
+        schedules: How the central server's link is shared, some of ``fair``, ``semaphore``, and the thesis's cases
+            ``best``, ``worst``, ``mean``; or ``expected``, what to expect if nothing orders the transfers: ``fair``,
+            and where no spread is known the ``mean``. By default ``fair`` and ``semaphore``, and where no spread is
+            known the thesis's four.
+        method: ``auto`` takes for each row the cheapest estimator that is safe there and says which: the formula over
+            whole batches where no time varies, else a recursion, queueing theory or a simulation. ``queueing`` and
+            ``simulation`` force one; ``thesis`` has the formulas as printed, ``exact`` those over whole batches.
         placement: ``equal`` shares of a distributed server as 4.12 assumes, or ``greedy`` (Algorithm 3.7),
             ``lpt``, ``bytes`` over the profile's tensors.
         network: Bandwidth such as ``"1gbit"``, or a ``Link``: t_comm = latency + payload / bandwidth.
         latency_s: Fixed time of one message [s], with a network given as text.
+        cv_grad: Coefficient of variation of t_grad; that of the profile's samples by default, 0 without any.
+        cv_comm: Coefficient of variation of t_comm; likewise.
 
     Returns:
-        The table, one plan a row.
+        The table, one plan a row. ``speedup_low`` and ``speedup_high`` hold the speedup of one run at the level named:
+        the uncertainty of the calibration and the spread from run to run together.
 
     Raises:
         UnitError: A number is out of its range, or the network cannot be read.
@@ -235,10 +397,19 @@ def estimate(
     Example:
         >>> table = estimate("resnet34", workers=8, modes="sync-join", servers="distributed")
         >>> round(table[0].speedup, 4), table[0].equation
-        (2.9318, '4.12')
+        (2.9318, 'W.4')
     """
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement)
     counts = worker_counts(workers)
     runs = whole("batches", batches)
-    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
+    inputs = gather(
+        profile,
+        t_grad=t_grad,
+        t_comm=t_comm,
+        batch=batch,
+        network=network,
+        latency_s=latency_s,
+        cv_grad=cv_grad,
+        cv_comm=cv_comm,
+    )
+    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     return tabulate(inputs, kinds, counts, runs, method, rule)

@@ -11,7 +11,7 @@ from sympy.printing.str import StrPrinter
 
 from speedup.errors import PlanError
 from speedup.estimates import check_plan_words, estimate_plan, extreme_shares, worker_counts
-from speedup.formulas import QUANTITIES, latex, plan_formula, symbols
+from speedup.formulas import QUANTITIES, check_method, latex, plan_formula, symbols
 from speedup.formulas.symbols import D, N, f_max, f_min
 from speedup.inputs import gather
 from speedup.plans import PlacementRule, Plan, Schedule, UpdateMode
@@ -174,6 +174,7 @@ def explain(
         >>> explain("squeezenet", workers=8).substituted
         '128*(0.758 + 2*0.033*(8 - 1)/8)/8'
     """
+    check_method(method)
     kinds, rule = check_plan_words(mode, server, schedule or Schedule.MEAN, method, placement)
     if len(kinds) != 1:
         raise PlanError("explain takes one mode, one server and one schedule.")

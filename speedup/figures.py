@@ -62,7 +62,7 @@ def speedup_figure(table: EstimateTable) -> go.Figure:
         )
     ends = [int(table.workers.min()), int(table.workers.max())]
     figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal, S = N", line={"color": "#666666", "dash": "dot"})
-    times = f"t_grad = {table.inputs.t_grad_s:g} s, t_comm = {table.inputs.t_comm_s:g} s, D = {table.batches}"
+    times = f"t_grad = {table.t_grad_s:g} s, t_comm = {table.t_comm_s:g} s, D = {table.batches}"
     figure.update_layout(template=TEMPLATE, title=f"Predicted speedup<br><sub>{times}</sub>")
     figure.update_xaxes(title="workers N")
     figure.update_yaxes(title="speedup S")
@@ -80,6 +80,7 @@ def _marker(schedule: Schedule) -> str:
         Schedule.WORST: "triangle-down",
         Schedule.MEAN: "circle",
         Schedule.SEMAPHORE: "square",
+        Schedule.FAIR: "cross",
         Schedule.NONE: "diamond",
     }[schedule]
 

@@ -6,16 +6,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from speedup.cluster import Link
 from speedup.errors import PlanError, ProfileError
 from speedup.gradient_time import BatchTime, GradientTime
+from speedup.laws import Law, LawKind
 from speedup.plans import UpdateMode
-from speedup.profile import Profile, Provenance
-from speedup.units import positive, whole
+from speedup.profile import Profile, Provenance, Timing
+from speedup.units import not_negative, positive, whole
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+FEWEST_SAMPLES, ENOUGH_SAMPLES = 5, 200
+"""Samples from which on a spread is known; and from which on they stand for the law itself."""
+BOOTSTRAP = 200
+_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How surely the times are known: relative standard deviations of what calibration says.
+
+    Attributes:
+        t_grad: Of the mean of t_grad.
+        t_comm: Of the mean of t_comm.
+        cv_grad: Of the coefficient of variation of t_grad.
+        cv_comm: Of the coefficient of variation of t_comm.
+    """
+
+    t_grad: float = 0.0
+    t_comm: float = 0.0
+    cv_grad: float = 0.0
+    cv_comm: float = 0.0
+
+    def __bool__(self) -> bool:
+        return max(self.t_grad, self.t_comm, self.cv_grad, self.cv_comm) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +56,25 @@ class Inputs:
         profile: The profile they were taken from, if any.
         link: The link that t_comm was computed for, if any.
         t_grad_given: Whether the user gave t_grad, so that no sweep of the profile belongs to it.
+        grad_law: Law of t_grad, where times vary.
+        comm_law: Law of t_comm; likewise.
+        doubt: How surely their means and spread are known.
     """
 
     t_grad: BatchTime
     t_comm_s: float
     t_comm_from: Provenance
-    profile: Profile | None = None
-    link: Link | None = None
-    t_grad_given: bool = False
+    profile: Profile | None
+    link: Link | None
+    t_grad_given: bool
+    grad_law: Law
+    comm_law: Law
+    doubt: Doubt
+
+    @property
+    def varies(self) -> bool:
+        """Whether a spread of the times is known."""
+        return max(self.grad_law.cv, self.comm_law.cv) > 0
 
     @property
     def t_grad_s(self) -> float:
@@ -70,6 +108,11 @@ class Inputs:
         """Return t_grad of the largest of N parts of a batch, ceil(b/N) samples; None without a sweep."""
         sweep = self.gradient_time
         return None if sweep is None or self.batch is None else sweep.predict(-(-self.batch // workers))
+
+    def part_law(self, workers: int) -> Law:
+        """Return the law of what a worker of sync-split computes in an iteration: its part of a batch."""
+        part = self.formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([workers]))
+        return self.grad_law.scaled(float(np.squeeze(part)) / workers / self.t_grad_s)
 
     def formula_t_grad_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
         r"""Return what stands for t_grad in the formula of a mode [s], one a worker count where they differ.
@@ -115,7 +158,9 @@ class Inputs:
             "t_grad_low_s": self.t_grad.low_s,
             "t_grad_high_s": self.t_grad.high_s,
             "t_grad_level": self.t_grad.level,
+            "cv_grad": self.grad_law.cv,
             "t_comm_s": self.t_comm_s,
+            "cv_comm": self.comm_law.cv,
             "t_comm_provenance": str(self.t_comm_from),
             "warnings": list(self.warnings),
         }
@@ -133,10 +178,13 @@ def gather(
     batch: int | None = None,
     network: str | Link | None = None,
     latency_s: float = 0.0,
+    cv_grad: float | None = None,
+    cv_comm: float | None = None,
 ) -> Inputs:
-    """Settle t_grad and t_comm: a number given beats the profile's.
+    """Settle t_grad and t_comm and their spread: a number given beats the profile's.
 
     A batch size given along with t_grad is the size of the batch that t_grad is for; it does not change the number.
+    Where nobody gave a spread, it is that of the profile's samples, and 0 without any.
 
     Raises:
         UnitError: A number or the network is out of range or unreadable.
@@ -148,7 +196,82 @@ def gather(
     gradient = _t_grad(loaded, t_grad, size)
     link = _link(network, latency_s)
     t_comm_s, t_comm_from = _t_comm(loaded, t_comm, link)
-    return Inputs(gradient, t_comm_s, t_comm_from, loaded, link, t_grad_given=t_grad is not None)
+    grad_timing = loaded.t_grad_timing if loaded is not None and t_grad is None else None
+    comm_timing = loaded.t_comm if loaded is not None and t_comm is None and link is None else None
+    return Inputs(
+        gradient,
+        t_comm_s,
+        t_comm_from,
+        loaded,
+        link,
+        t_grad_given=t_grad is not None,
+        grad_law=_law("cv_grad", cv_grad, gradient.median_s, grad_timing),
+        comm_law=_law("cv_comm", cv_comm, t_comm_s, comm_timing),
+        doubt=Doubt(
+            t_grad=max(_doubt_of_interval(gradient), doubt_of_mean(grad_timing)),
+            t_comm=max(_doubt_of_interval(comm_timing), doubt_of_mean(comm_timing)),
+            cv_grad=doubt_of_spread(grad_timing) if cv_grad is None else 0.0,
+            cv_comm=doubt_of_spread(comm_timing) if cv_comm is None else 0.0,
+        ),
+    )
+
+
+def _samples(timing: Timing | None) -> NDArray[np.float64]:
+    """Return single calls, if enough were timed one by one, else the samples."""
+    if timing is None:
+        return np.empty(0)
+    singles = timing.steps_s if len(timing.steps_s) >= FEWEST_SAMPLES else timing.samples_s
+    return np.array(singles) if len(singles) >= FEWEST_SAMPLES else np.empty(0)
+
+
+def _law(what: str, cv: float | None, centre_s: float, timing: Timing | None) -> Law:
+    """Return the law of a time: of the spread given, or else of the samples', drawn from them if they are many.
+
+    What is known is the centre, a median; a run adds up means, which lie above it where the samples are skewed.
+    """
+    if cv is not None:
+        return Law.named(LawKind.GAMMA, centre_s, not_negative(what, cv, ""))
+    samples = _samples(timing)
+    if not samples.size:
+        return Law.named(LawKind.GAMMA, centre_s, (timing.cv or 0.0) if timing else 0.0)
+    law = Law.of_samples(samples.tolist())
+    mean_s = centre_s * law.mean_s / float(np.median(samples))
+    if samples.size >= ENOUGH_SAMPLES:
+        return law.scaled(mean_s / law.mean_s)
+    spread = float(samples.std(ddof=1)) / law.mean_s
+    # The third moment of a lognormal law is that much larger.
+    skew = float(((samples - law.mean_s) ** 3).mean()) / (spread * law.mean_s) ** 3 if spread else 0.0
+    heavy = skew > 2.5 * spread + spread**3 / 2
+    return Law.named(LawKind.LOGNORMAL if heavy else LawKind.GAMMA, mean_s, spread)
+
+
+def _doubt_of_interval(time: BatchTime | Timing | None) -> float:
+    """Return the relative standard deviation that an interval of the median stands for; 0 without one."""
+    from statistics import NormalDist  # noqa: PLC0415 - with the first profile, not with the import
+
+    if time is None or time.low_s is None or time.high_s is None or time.level is None:
+        return 0.0
+    return (time.high_s - time.low_s) / (2 * NormalDist().inv_cdf((1 + time.level) / 2) * time.median_s)
+
+
+def _resampled(timing: Timing | None) -> NDArray[np.float64]:
+    """Return bootstrap resamples of the samples, shape (draws, n)."""
+    samples = _samples(timing)
+    rng = np.random.default_rng(_SEED)
+    return rng.choice(samples, (BOOTSTRAP, samples.size)) if samples.size else np.ones((2, 2))
+
+
+def doubt_of_mean(timing: Timing | None) -> float:
+    """Return the relative standard deviation of the mean of samples, by resampling them; 0 without samples."""
+    means = _resampled(timing).mean(axis=1)
+    return float(means.std() / means.mean())
+
+
+def doubt_of_spread(timing: Timing | None) -> float:
+    """Return the relative standard deviation of their coefficient of variation, by resampling; 0 without samples."""
+    drawn = _resampled(timing)
+    spreads = drawn.std(axis=1) / drawn.mean(axis=1)
+    return float(spreads.std() / spreads.mean()) if spreads.mean() > 0 else 0.0
 
 
 def _t_grad(profile: Profile | None, t_grad: float | None, batch: int | None) -> BatchTime:

@@ -32,6 +32,8 @@ class ServerKind(StrEnum):
     """One extra machine holds all weights."""
     DISTRIBUTED = "distributed"
     """Every worker holds a share of the weights (section 3.3.3)."""
+    SHARDED = "sharded"
+    """Several extra machines hold a shard of the weights each."""
     NONE = "none"
     """No server: sequential training."""
 
@@ -47,6 +49,8 @@ class Schedule(StrEnum):
     """The mean time of best and worst: what the thesis expects of an uncontrolled server."""
     SEMAPHORE = "semaphore"
     """One worker at a time and direction, kept by a queued semaphore (section 7.2)."""
+    FAIR = "fair"
+    """All transfers of a direction at once, each with an equal share of the link: what an uncontrolled server does."""
     NONE = "none"
     """Nothing to schedule: distributed shares, or a single worker."""
 
@@ -66,7 +70,10 @@ class PlacementRule(StrEnum):
 
 TRAINING_MODES = (UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
 SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED)
-CENTRAL_SCHEDULES = (Schedule.BEST, Schedule.WORST, Schedule.MEAN, Schedule.SEMAPHORE)
+THESIS_SCHEDULES = (Schedule.BEST, Schedule.WORST, Schedule.MEAN, Schedule.SEMAPHORE)
+CENTRAL_SCHEDULES = (*THESIS_SCHEDULES, Schedule.FAIR)
+SIMULATED_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED, ServerKind.SHARDED)
+SIMULATED_SCHEDULES = (Schedule.SEMAPHORE, Schedule.FAIR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from speedup.estimates import estimate_plan, extreme_shares, tabulate, worker_co
 from speedup.gradient_time import GradientTime
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.profile import Provenance
-from speedup.tables import Estimate, EstimateTable, Status, status_index
+from speedup.tables import FORMULAS, Estimate, EstimateTable, Status, status_index
 from speedup.text import ratio
 from speedup.units import show_bandwidth, show_bytes, show_seconds
 
@@ -45,10 +45,15 @@ class Case:
         ]
         return self.table.take(np.array(same)[self.table.family])
 
+    @property
+    def formulas(self) -> str:
+        """The formulas in place of the table's method where an equation is solved or thousands of counts are tried."""
+        return self.table.method if self.table.method in FORMULAS else "exact"
+
     def variant(self, **changes: Any) -> Estimate:  # noqa: ANN401 - the fields of Plan
         """Return the chosen plan with some of its fields changed."""
         choice = self.choice
-        return estimate_plan(replace(choice.plan, **changes), self.inputs, choice.batches, choice.method)
+        return estimate_plan(replace(choice.plan, **changes), self.inputs, choice.batches, self.table.method)
 
 
 def describe(plan: Estimate) -> str:
@@ -73,6 +78,7 @@ def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateT
         _more_workers(case),
         _next_best(case, runners_up),
         _bracket(case),
+        _semaphore(case),
         _placed(case),
         _link_for_efficiency(case),
     ]
@@ -83,10 +89,17 @@ def _gain(case: Case) -> str:
     plan = case.choice
     alone = plan.batches * plan.t_grad_s
     verb = "finishes" if plan.workers == 1 else "finish"
+    gained = f"speedup {ratio(plan.speedup)}{_interval(plan)}, efficiency {plan.efficiency:.0%}"
     return (
         f"{describe(plan).capitalize()} {verb} {plan.batches} batches in {show_seconds(plan.time_s)}; one worker alone "
-        f"takes {show_seconds(alone)}: speedup {ratio(plan.speedup)}, efficiency {plan.efficiency:.0%}."
+        f"takes {show_seconds(alone)}: {gained}."
     )
+
+
+def _interval(plan: Estimate) -> str:
+    if plan.speedup_low is None or plan.speedup_high is None:
+        return ""
+    return f" (a run is in [{ratio(plan.speedup_low)}, {ratio(plan.speedup_high)}] with {plan.level:.0%})"
 
 
 def _limit(case: Case) -> str:
@@ -138,6 +151,15 @@ def _bracket(case: Case) -> str:
     )
 
 
+def _semaphore(case: Case) -> str:
+    plan = case.choice
+    if plan.schedule is not Schedule.FAIR or plan.workers == 1:
+        return ""
+    guarded = case.variant(schedule=Schedule.SEMAPHORE)
+    verb = "would help" if guarded.time_s < 0.99 * plan.time_s else "would not help"
+    return f"A semaphore at the server {verb}: speedup {ratio(guarded.speedup)} instead of {ratio(plan.speedup)}."
+
+
 def _placed(case: Case) -> str:
     plan = case.choice
     if plan.server is not ServerKind.DISTRIBUTED or plan.placement is not PlacementRule.EQUAL:
@@ -163,7 +185,7 @@ def _t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
 
     equal = plan.placement is PlacementRule.EQUAL
     budget = Symbol("t_budget", positive=True)
-    expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, plan.method, equal=equal)
+    expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, case.formulas, equal=equal)
     counts = worker_counts(plan.workers)
     gradient = case.inputs.formula_t_grad_s(plan.mode, counts)
     largest, smallest = extreme_shares(case.inputs, plan.placement, counts)
@@ -242,7 +264,7 @@ def _machines_to_scale(case: Case) -> str:
     if most <= tried:
         return ""
     counts = worker_counts(range(tried + 1, most + 1))
-    beyond = tabulate(case.inputs, _kinds(case), counts, plan.batches, plan.method, case.table.placement)
+    beyond = tabulate(case.inputs, _kinds(case), counts, plan.batches, case.formulas, case.table.placement)
     faster = beyond.take((beyond.speedup > 1) & (beyond.status != status_index(Status.IDLE_WORKERS)))
     if not len(faster):
         return f"No count up to {most} beats one worker either."
@@ -251,15 +273,34 @@ def _machines_to_scale(case: Case) -> str:
     return f"The smallest count that beats one worker: {describe(first)}, speedup {ratio(first.speedup)}."
 
 
+_METHOD_WORDS = {
+    "thesis": "formulas as printed",
+    "exact": "whole batches",
+    "closed-form": "whole batches",
+    "mva": "queueing theory, within about 1 % of simulation",
+    "recursion": "iterations drawn one by one",
+    "simulation": "simulated event by event",
+}
+
+
+def _spread_words(table: EstimateTable) -> str:
+    inputs = table.inputs
+    if table.method in FORMULAS or not inputs.varies:
+        return "with constant times"
+    return f"whose t_grad varies by {inputs.grad_law.cv:.0%} and t_comm by {inputs.comm_law.cv:.0%} (cv)"
+
+
 def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
     """Return what the numbers rest on and where they stop."""
     inputs = table.inputs
     notes = [_t_grad_origin(inputs), _t_comm_origin(inputs)]
     notes.append(
-        "Model: equal workers and links with constant times, no overlap of transfers with computing, weight update "
-        f"at the server neglected; {'formulas as printed' if choice.method == 'thesis' else 'whole batches'}."
+        f"Model: equal workers and links {_spread_words(table)}, no overlap of transfers with computing, weight update "
+        f"at the server neglected; {_METHOD_WORDS[choice.method]}."
     )
-    if choice.status is not Status.OK:
+    if choice.status is Status.ROUGH:
+        notes.append('Status rough: no fast estimator is known to be safe here; method="simulation" is.')
+    elif choice.status is not Status.OK:
         notes.append(
             f"Status {choice.status}: {choice.batches} batches on {choice.workers} workers do not come out "
             'whole; method="exact" counts whole batches.'

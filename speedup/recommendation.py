@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.errors import PlanError, UnitError
-from speedup.estimates import check_plan_words, tabulate, worker_counts
+from speedup.estimates import EXPECTED, check_plan_words, tabulate, worker_counts
 from speedup.inputs import gather
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.reasons import describe, reasons, validity
@@ -195,12 +195,14 @@ def recommend(
     batches: int = 128,
     modes: str | Iterable[str] | None = None,
     servers: str | Iterable[str] | None = None,
-    schedules: str | Iterable[str] = ("mean",),
+    schedules: str | Iterable[str] | None = EXPECTED,
     objective: str = "time",
     min_efficiency: float | None = None,
-    method: str = "thesis",
+    method: str = "auto",
     placement: str = "equal",
     latency_s: float = 0.0,
+    cv_grad: float | None = None,
+    cv_comm: float | None = None,
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
@@ -218,12 +220,15 @@ def recommend(
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; both by default.
-        schedules: What to expect of a central server: ``mean`` by default, ``semaphore`` if yours has one.
+        schedules: What to expect of a central server: ``semaphore`` if yours has one; by default that nothing orders
+            its transfers, ``fair``, and where no spread of the times is known the thesis's ``mean``.
         objective: ``time``, of the whole run.
         min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
-        method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
+        method: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
         placement: ``equal`` shares of a distributed server, or ``greedy``, ``lpt``, ``bytes``.
         latency_s: Fixed time of one message [s], with a network given as text.
+        cv_grad: Coefficient of variation of t_grad.
+        cv_comm: Coefficient of variation of t_comm.
 
     Raises:
         SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
@@ -235,10 +240,19 @@ def recommend(
         Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
     """
     _check_objective(objective, min_efficiency)
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement)
     counts = _counts(workers, max_workers)
     runs = whole("batches", batches)
-    inputs = gather(profile_or_name, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
+    inputs = gather(
+        profile_or_name,
+        t_grad=t_grad,
+        t_comm=t_comm,
+        batch=batch,
+        network=network,
+        latency_s=latency_s,
+        cv_grad=cv_grad,
+        cv_comm=cv_comm,
+    )
+    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     alone = None
     if workers is None or 1 in counts:
         alone = tabulate(inputs, [_SEQUENTIAL], worker_counts(1), runs, method, PlacementRule.EQUAL)

@@ -37,6 +37,8 @@ class Status(StrEnum):
     IDLE_WORKERS = "idle-workers"
     """More workers than batches, or for sync-split than samples in a batch: some never compute, and the printed
     formulas do not hold (best may exceed worst)."""
+    ROUGH = "rough"
+    """No estimator is known to be safe here, and a simulation would take too long; ``method="simulation"`` does it."""
 
 
 _STATUSES = tuple(Status)
@@ -55,13 +57,11 @@ class Family:
         mode: When gradients meet the weights.
         server: Where the weights live.
         schedule: How a central server's link is shared.
-        equation: Number of the equation, in ``speedup.CATALOGUE``.
     """
 
     mode: UpdateMode
     server: ServerKind
     schedule: Schedule
-    equation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +78,16 @@ class Estimate:
         time_s: t_train, time of the whole run [s].
         t_iter_s: Time of one iteration [s]; for async, in which every worker does one batch.
         speedup: D t_grad / t_train (4.23).
+        speedup_low: Lower end of the interval in which the speedup of one run lies with probability ``level``; None
+            where neither the spread of the times nor the uncertainty of the calibration is known.
+        speedup_high: Upper end of it.
+        level: That probability.
         efficiency: speedup / N.
-        equation: Number of the equation.
-        status: Whether the plan lies where its formula holds; see ``Status``.
-        method: ``thesis`` or ``exact``.
+        equation: Number of the equation in ``speedup.CATALOGUE``; ``recursion`` or ``simulation`` where there is none.
+        status: Whether the plan lies where its estimator holds; see ``Status``.
+        method: How the time was found; see ``speedup.estimators.Estimator``.
         batches: D.
-        t_grad_s: Gradient of one batch on one worker [s].
+        t_grad_s: Gradient of one batch on one worker [s]; where times vary, its mean.
         t_grad_worker_s: What one worker computes in an iteration [s]: for sync-split its part of a batch.
         t_comm_s: One transfer [s].
     """
@@ -97,6 +101,9 @@ class Estimate:
     time_s: float
     t_iter_s: float
     speedup: float
+    speedup_low: float | None
+    speedup_high: float | None
+    level: float
     efficiency: float
     equation: str
     status: Status
@@ -125,6 +132,17 @@ class Estimate:
 COLUMNS = tuple(field.name for field in fields(Estimate))
 
 
+LEVEL = 0.9
+"""Probability with which the speedup of a run lies in its interval."""
+FORMULAS = ("thesis", "exact")
+"""Methods that are formulas of constant times."""
+_BY_ROW = ("workers", "time_s", "t_grad_worker_s", "status", "equation", "estimator", "low", "high")
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any cell of the table
     return str(value) if isinstance(value, StrEnum) else value
 
@@ -140,9 +158,13 @@ class EstimateTable:
         time_s: t_train [s], one a row.
         t_grad_worker_s: What one worker computes in an iteration [s], one a row.
         status: Index into the members of ``Status``, one a row.
+        equation: Number of the equation, one a row.
+        estimator: How the time was found, one a row.
+        low: Lower end of the interval of the speedup, one a row; not a number where none is known.
+        high: Upper end of it.
         inputs: The two times and where they come from.
         batches: D.
-        method: ``thesis`` or ``exact``.
+        method: What was asked for: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
         placement: How a distributed server's weights are placed.
 
     Example:
@@ -158,6 +180,10 @@ class EstimateTable:
     time_s: Floats
     t_grad_worker_s: Floats
     status: NDArray[np.int8]
+    equation: NDArray[np.object_]
+    estimator: NDArray[np.object_]
+    low: Floats
+    high: Floats
     inputs: Inputs
     batches: int
     method: str
@@ -184,20 +210,33 @@ class EstimateTable:
             time_s=float(one.time_s[0]),
             t_iter_s=float(one.t_iter_s[0]),
             speedup=float(one.speedup[0]),
+            speedup_low=_known(one.low[0]),
+            speedup_high=_known(one.high[0]),
+            level=LEVEL,
             efficiency=float(one.efficiency[0]),
-            equation=family.equation,
+            equation=one.equation[0],
             status=_STATUSES[one.status[0]],
-            method=self.method,
+            method=str(one.estimator[0]),
             batches=self.batches,
-            t_grad_s=self.inputs.t_grad_s,
+            t_grad_s=self.t_grad_s,
             t_grad_worker_s=float(one.t_grad_worker_s[0]),
-            t_comm_s=self.inputs.t_comm_s,
+            t_comm_s=self.t_comm_s,
         )
+
+    @property
+    def t_grad_s(self) -> float:
+        """Gradient of one batch on one worker [s]: the centre for a formula, else the mean, which a run adds up."""
+        return self.inputs.t_grad_s if self.method in FORMULAS else self.inputs.grad_law.mean_s
+
+    @property
+    def t_comm_s(self) -> float:
+        """One transfer [s]; likewise."""
+        return self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
 
     @property
     def speedup(self) -> Floats:
         """D t_grad / t_train, one a row (4.23)."""
-        return self.batches * self.inputs.t_grad_s / self.time_s
+        return self.batches * self.t_grad_s / self.time_s
 
     @property
     def efficiency(self) -> Floats:
@@ -224,25 +263,17 @@ class EstimateTable:
 
     def take(self, rows: Integers | NDArray[np.bool_]) -> EstimateTable:
         """Return the table of some rows, by index or by mask."""
-        return replace(
-            self,
-            family=self.family[rows],
-            workers=self.workers[rows],
-            time_s=self.time_s[rows],
-            t_grad_worker_s=self.t_grad_worker_s[rows],
-            status=self.status[rows],
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in _BY_ROW}
+        return replace(self, family=self.family[rows], **chosen)
 
     def followed_by(self, other: EstimateTable) -> EstimateTable:
         """Return this table with the rows of another of the same inputs after its own."""
+        both: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _BY_ROW}
         return replace(
             other,
             families=(*self.families, *other.families),
             family=np.concatenate([self.family, other.family + len(self.families)]),
-            workers=np.concatenate([self.workers, other.workers]),
-            time_s=np.concatenate([self.time_s, other.time_s]),
-            t_grad_worker_s=np.concatenate([self.t_grad_worker_s, other.t_grad_worker_s]),
-            status=np.concatenate([self.status, other.status]),
+            **both,
         )
 
     def to_columns(self) -> dict[str, list[Any]]:
@@ -262,14 +293,17 @@ class EstimateTable:
             "time_s": self.time_s.tolist(),
             "t_iter_s": self.t_iter_s.tolist(),
             "speedup": self.speedup.tolist(),
+            "speedup_low": [_known(value) for value in self.low],
+            "speedup_high": [_known(value) for value in self.high],
+            "level": [LEVEL] * rows,
             "efficiency": self.efficiency.tolist(),
-            "equation": words([family.equation for family in self.families]),
+            "equation": self.equation.tolist(),
             "status": [str(_STATUSES[index]) for index in self.status],
-            "method": [self.method] * rows,
+            "method": [str(one) for one in self.estimator],
             "batches": [self.batches] * rows,
-            "t_grad_s": [self.inputs.t_grad_s] * rows,
+            "t_grad_s": [self.t_grad_s] * rows,
             "t_grad_worker_s": self.t_grad_worker_s.tolist(),
-            "t_comm_s": [self.inputs.t_comm_s] * rows,
+            "t_comm_s": [self.t_comm_s] * rows,
         }
         return {name: columns[name] for name in COLUMNS}
 
@@ -277,7 +311,8 @@ class EstimateTable:
         """Return the table as a pandas frame with the columns of ``Estimate``."""
         import pandas as pd  # noqa: PLC0415 - costs more than every estimate together
 
-        return pd.DataFrame(self.to_columns())
+        intervals = {"speedup_low": self.low, "speedup_high": self.high}
+        return pd.DataFrame(self.to_columns() | intervals)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table as one plain document: schema, inputs, rows."""

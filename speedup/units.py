@@ -41,6 +41,23 @@ def positive(what: str, value: object, unit: str, *, advice: str = "") -> float:
     return number
 
 
+def not_negative(what: str, value: object, unit: str) -> float:
+    """Return ``value`` as a float if it is a finite number of at least zero.
+
+    Raises:
+        UnitError: It is not.
+
+    Example:
+        >>> not_negative("cv", 0, "")
+        0.0
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and number >= 0):
+        shown = f"{what} = {value!r} {unit}".strip()
+        raise UnitError(f"{shown}; it must be a finite number, at least 0.")
+    return number
+
+
 def whole(what: str, value: object, *, minimum: int = 1) -> int:
     """Return ``value`` as an int if it is a whole number of at least ``minimum``.
 

@@ -250,3 +250,55 @@ def test_a_calibration_that_is_interrupted_ends_with_130_and_leaves_no_file(tmp_
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err.splitlines()[-1]) == (130, "error: interrupted; nothing was written.")
     assert list(tmp_path.iterdir()) == []
+
+
+SIMULATE = (
+    "simulate --mode async --server central --schedule semaphore --workers 8 --batches 128 --t-grad 1 --t-comm .1"
+)
+
+
+def test_simulate_has_the_promised_options_and_fields(command):
+    line = f"{SIMULATE} --cv-grad 0 --cv-comm 0 --law gamma --assign pool --replications 3 --seed 5 --json"
+    document = json.loads(command(line)[1])
+    assert document["time_s"]["mean"] == pytest.approx(19.9)
+    assert {"mean", "se", "quantiles"} <= set(document["time_s"])
+    assert document["throughput"] == pytest.approx(128 / 19.9)
+    assert document["utilisation"]["workers"] == pytest.approx([16 / 19.9] * 8)
+    assert document["wait_s"]["pull"] == pytest.approx(28 * 0.1 / 128)
+
+
+def test_simulate_takes_one_value_or_one_a_worker(command):
+    line = "simulate --workers 2 --batches 300 --t-grad 1,2 --t-comm 1e-6,1e-6 --cv-grad 0,0.1 --json"
+    document = json.loads(command(line)[1])
+    assert document["batches_by_worker"] == pytest.approx([200, 100], abs=2)
+    code, out, err = command("simulate --workers 3 --t-grad 1,2 --t-comm .1")
+    assert (code, out) == (2, "")
+    assert "t_grad has 2 values for 3 workers" in err
+    assert (
+        "is no number, nor numbers with commas between" in command("simulate --workers 3 --t-grad one --t-comm .1")[2]
+    )
+
+
+def test_simulate_prints_a_summary_and_writes_a_trace_where_asked(command, tmp_path):
+    code, out, _ = command(f"{SIMULATE} --cv-grad .2")
+    assert code == 0
+    assert "speedup" in out
+    path = tmp_path / "trace.csv"
+    code, out, _ = command(f"{SIMULATE} --trace {path}")
+    assert out.splitlines()[-1] == str(path)
+    assert path.read_text().startswith("worker,batch,activity")
+
+
+def test_estimate_names_the_method_of_each_row(command):
+    line = "estimate --t-grad 1 --t-comm .1 --type async --workers 8 --cv-grad .3 --json"
+    for method, named in (
+        ("auto", "simulation"),
+        ("queueing", "mva"),
+        ("simulation", "simulation"),
+        ("exact", "exact"),
+    ):
+        rows = json.loads(command(f"{line} --method {method}")[1])["rows"]
+        assert rows[-1]["method"] == named
+    assert rows[-1]["schedule"] == "mean"
+    thesis = json.loads(command("estimate --t-grad 1 --t-comm .1 --type async --method thesis --json")[1])["rows"]
+    assert thesis[-1]["equation"] == "4.20"

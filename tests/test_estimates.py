@@ -19,6 +19,7 @@ from speedup.tables import COLUMNS, Status
 seconds = st.floats(1e-6, 1e4)
 batches = st.integers(1, 500)
 METHODS = ("thesis", "exact")
+THESIS = {"method": "thesis"}
 CENTRAL = {"servers": "central"}
 
 
@@ -42,7 +43,7 @@ def test_best_mean_worst_stand_in_order_up_to_one_batch_a_worker(grad, comm, cou
 @given(seconds, seconds, batches)
 def test_beyond_one_batch_a_worker_the_printed_order_may_break_and_the_status_says_so(grad, comm, count):
     workers = range(count + 1, 3 * count + 3)
-    table = frame(t_grad=grad, t_comm=comm, batches=count, workers=workers, modes="async", **CENTRAL)
+    table = frame(t_grad=grad, t_comm=comm, batches=count, workers=workers, modes="async", **CENTRAL, **THESIS)
     assert (table.status == "idle-workers").all()
     exact = frame(t_grad=grad, t_comm=comm, batches=count, workers=workers, method="exact", **CENTRAL)
     times = times_by_schedule(exact)
@@ -50,7 +51,7 @@ def test_beyond_one_batch_a_worker_the_printed_order_may_break_and_the_status_sa
 
 
 def test_the_printed_best_does_exceed_the_printed_worst_there():
-    table = frame(t_grad=1.0, t_comm=1e-3, batches=4, workers=9, modes="async", **CENTRAL)
+    table = frame(t_grad=1.0, t_comm=1e-3, batches=4, workers=9, modes="async", **CENTRAL, **THESIS)
     times = times_by_schedule(table)
     assert (times["best"] > times["worst"]).all()
 
@@ -72,7 +73,7 @@ def test_a_slower_link_never_makes_a_run_shorter(grad, comm, factor, count, meth
 
 @given(seconds, seconds, batches, st.integers(1, 64))
 def test_every_row_is_the_value_of_its_formula(grad, comm, count, workers):
-    for row in estimate(t_grad=grad, t_comm=comm, batches=count, workers=workers):
+    for row in estimate(t_grad=grad, t_comm=comm, batches=count, workers=workers, **THESIS):
         schedule = None if row.server == "distributed" else row.schedule
         expression = speedup.formula(row.mode, row.server, schedule=schedule)
         want = expression.subs({N: workers, D: count, t_grad: grad, t_comm: comm})
@@ -88,7 +89,7 @@ def test_whole_batches_never_take_less_than_the_printed_fractions_when_nobody_id
         "workers": min(workers, count),
         "schedules": "worst",
     }
-    printed, exact = estimate(**options), estimate(**options, method="exact")
+    printed, exact = estimate(**options, **THESIS), estimate(**options, method="exact")
     distributed = printed._by_family(lambda family: family.server == "distributed")
     assert (exact.time_s[distributed] >= printed.time_s[distributed] * (1 - 1e-12)).all()
     if count % min(workers, count) == 0:
@@ -109,17 +110,10 @@ def test_central_servers_need_one_machine_more():
 
 
 def test_status_tells_where_whole_batches_differ_from_the_printed_formula():
-    table = estimate(t_grad=1.0, t_comm=0.1, batches=12, workers=[4, 5, 13], modes="async", servers="distributed")
+    options = {"t_grad": 1.0, "t_comm": 0.1, "batches": 12, "workers": [4, 5, 13], "modes": "async"}
+    table = estimate(**options, servers="distributed", **THESIS)
     assert [row.status for row in table] == [Status.OK, Status.FRACTIONAL_ROUNDS, Status.IDLE_WORKERS]
-    exact = estimate(
-        t_grad=1.0,
-        t_comm=0.1,
-        batches=12,
-        workers=[4, 5, 13],
-        modes="async",
-        servers="distributed",
-        method="exact",
-    )
+    exact = estimate(**options, servers="distributed", method="exact")
     assert [row.status for row in exact] == [Status.OK, Status.OK, Status.IDLE_WORKERS]
 
 
@@ -141,7 +135,7 @@ def test_the_frame_has_the_columns_that_were_promised():
 
 
 def test_rows_frame_csv_and_json_hold_the_same_numbers(tmp_path):
-    table = estimate("squeezenet", network="1gbit", latency_s=1e-3, workers=[1, 3, 8])
+    table = estimate("squeezenet", network="1gbit", latency_s=1e-3, workers=[1, 3, 8], cv_grad=0.2)
     rows = [row.to_dict() for row in table]
     assert table.to_frame().to_dict("records") == rows
     document = json.loads(table.to_json())
@@ -181,7 +175,7 @@ def test_worker_counts_may_be_one_or_many(workers):
 
 
 def test_equal_shares_are_assumed_unless_a_placement_is_named():
-    options = {"workers": 8, "modes": "sync-join", "servers": "distributed"}
+    options = {"workers": 8, "modes": "sync-join", "servers": "distributed", "method": "thesis"}
     by_rule = {rule: estimate("resnet34", placement=rule, **options)[0] for rule in ("equal", "greedy", "lpt", "bytes")}
     assert by_rule["equal"].equation == "4.12"
     assert by_rule["greedy"].equation == "P.2"
@@ -218,8 +212,10 @@ GOOD = {"t_grad": 1.0, "t_comm": 0.1}
         ({"modes": "sync"}, 'modes = "sync" is unknown.*Allowed: sync-join, sync-split, async'),
         ({"modes": []}, "modes is empty"),
         ({"servers": ["central", "cloud"]}, 'servers = "cloud" is unknown'),
-        ({"schedules": "fair"}, 'schedules = "fair" is unknown'),
-        ({"method": "guess"}, 'method = "guess" is unknown. Allowed: thesis, exact'),
+        ({"schedules": "fare"}, 'schedules = "fare" is unknown'),
+        ({"method": "guess"}, 'method = "guess" is unknown. Allowed: auto, queueing, simulation, thesis, exact'),
+        ({"method": "simulation", "schedules": "mean"}, 'schedule = "mean" is a case of the thesis.s formulas'),
+        ({"cv_grad": -0.1}, "cv_grad = -0.1; it must be a finite number, at least 0"),
         ({"placement": "random"}, 'placement = "random" is unknown'),
         ({"placement": "greedy"}, "needs tensor sizes: name a profile"),
     ],
@@ -256,11 +252,11 @@ def test_the_other_modes_know_nothing_of_the_sweep():
 def test_one_batch_size_or_a_given_t_grad_leaves_sync_split_as_printed():
     profile = swept(line)
     for table in (
-        estimate("resnet34", modes="sync-split"),
-        estimate("squeezenet-xeon-b16", modes="sync-split", network="1gbit"),
-        estimate(profile, t_grad=0.5, modes="sync-split", network="1gbit"),
+        estimate("resnet34", modes="sync-split", **THESIS),
+        estimate("squeezenet-xeon-b16", modes="sync-split", network="1gbit", **THESIS),
+        estimate(profile, t_grad=0.5, modes="sync-split", network="1gbit", **THESIS),
     ):
-        same = estimate(t_grad=table.inputs.t_grad_s, t_comm=table.inputs.t_comm_s, modes="sync-split")
+        same = estimate(t_grad=table.inputs.t_grad_s, t_comm=table.inputs.t_comm_s, modes="sync-split", **THESIS)
         np.testing.assert_array_equal(table.time_s, same.time_s)
         np.testing.assert_array_equal(table.t_grad_worker_s, table.inputs.t_grad_s / table.workers)
 

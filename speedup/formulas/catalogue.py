@@ -10,8 +10,8 @@ import sympy
 from sympy import Contains, Eq, Expr, Interval, Rational, Symbol, Tuple
 
 from speedup.errors import PlanError
-from speedup.formulas import asynchronous, exact, synchronous
-from speedup.formulas.symbols import LATEX_NAMES, D, N, S, t_grad, t_iter, t_sem, t_train
+from speedup.formulas import asynchronous, exact, queueing, synchronous
+from speedup.formulas.symbols import LATEX_NAMES, D, N, S, X, t_grad, t_iter, t_sem, t_train
 from speedup.plans import (
     CENTRAL_SCHEDULES,
     SERVERS,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 METHODS = ("thesis", "exact")
+"""Methods that are formulas of constant times."""
 
 
 def _mean(best: Expr, worst: Expr) -> Expr:
@@ -39,7 +40,7 @@ class Equation:
 
     Attributes:
         id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
-            unequal shares, which are this project's.
+            unequal shares, ``Q`` for those of queueing, which are this project's.
         title: What it gives.
         symbol: Left-hand side.
         expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
@@ -77,8 +78,10 @@ def _left_latex(symbol: Symbol) -> dict[Symbol, str]:
         return LATEX_NAMES
     base, _, case = symbol.name.partition("^")
     letter, *index = base.split("_")
-    if not index:
+    if not index and len(letter) > 1:
         return {symbol: rf"\{letter}"}
+    if not index:
+        return {symbol: rf"{letter}^{{\mathrm{{{case}}}}}"}
     words = ",".join([rf"\mathrm{{{index[0]}}}", *index[1:]])
     return {symbol: f"{letter}_{{{words}}}" + (rf"^{{\mathrm{{{case}}}}}" if case else "")}
 
@@ -101,7 +104,7 @@ def _entries() -> tuple[Equation, ...]:
     def entry(number: str, title: str, symbol: Symbol | str, function: Callable[[], Expr]) -> Equation:
         return Equation(number, title, _left(symbol) if isinstance(symbol, str) else symbol, function())
 
-    y, a, x = synchronous, asynchronous, exact
+    y, a, x, q = synchronous, asynchronous, exact, queueing
     return (
         entry("4.1", "whole computation", "t_comp", y.t_comp),
         entry("4.2", "synchronous run", t_train, y.t_train_sync),
@@ -154,28 +157,35 @@ def _entries() -> tuple[Equation, ...]:
         entry("P.2", "iteration, distributed, unequal shares", t_iter, x.t_iter_placed),
         entry("P.3", "run, distributed, unequal shares", t_train, x.t_train_placed),
         entry("P.4", "run, distributed, unequal shares, whole batches", t_train, x.t_train_placed_whole_rounds),
+        entry("Q.1", "throughput, one direction, M/M/1//N", X, q.throughput_one_direction),
+        entry("Q.2", "throughput, central, asymptotic upper bound", "X^MAX", q.throughput_bound),
+        entry("Q.3", "throughput, central, balanced-job upper bound", "X^UPPER", q.throughput_balanced_upper),
+        entry("Q.4", "throughput, central, balanced-job lower bound", "X^LOWER", q.throughput_balanced_lower),
+        entry("Q.5", "throughput, distributed, equal shares, out of step", X, q.throughput_distributed),
+        entry("Q.6", "asynchronous run from its throughput", t_train, q.t_train_from_rate),
     )
 
 
 CATALOGUE: dict[str, Equation] = {equation.id: equation for equation in _entries()}
 
-# Section 7.2 turns the best case into the rule: with constant times a queued semaphore IS the best order.
 _ITERATION = {
     Schedule.BEST: ("4.6", synchronous.t_iter_best),
     Schedule.WORST: ("4.9", synchronous.t_iter_worst),
     Schedule.MEAN: ("4.11", synchronous.t_iter_mean),
-    Schedule.SEMAPHORE: ("4.6", synchronous.t_iter_best),
 }
 _RUN = {
-    ("thesis", UpdateMode.ASYNC): {"best": "4.15", "worst": "4.18", "mean": "4.20", "semaphore": "4.15"},
-    ("exact", UpdateMode.ASYNC): {"best": "W.3", "worst": "W.2", "mean": "W.6", "semaphore": "W.3"},
-    ("exact", UpdateMode.SYNC_JOIN): {"best": "W.1", "worst": "W.2", "mean": "W.5", "semaphore": "W.1"},
+    ("thesis", UpdateMode.ASYNC): {"best": "4.15", "worst": "4.18", "mean": "4.20"},
+    ("exact", UpdateMode.ASYNC): {"best": "W.3", "worst": "W.2", "mean": "W.6"},
+    ("exact", UpdateMode.SYNC_JOIN): {"best": "W.1", "worst": "W.2", "mean": "W.5"},
 }
+# Section 7.2 turns the best case into the rule: with constant times a queued semaphore IS the best order, and equal
+# sharing, in which everybody stays in step, the worst (ADR 0013).
+_CASE_OF = {Schedule.SEMAPHORE: Schedule.BEST, Schedule.FAIR: Schedule.WORST}
 
 
 def _iteration(server: ServerKind, schedule: Schedule, *, equal: bool) -> tuple[str, Callable[..., Expr]]:
     if server is ServerKind.CENTRAL:
-        return _ITERATION[schedule]
+        return _ITERATION[_CASE_OF.get(schedule, schedule)]
     return ("4.12", synchronous.t_iter_distributed) if equal else ("P.2", exact.t_iter_placed)
 
 
@@ -197,7 +207,7 @@ def plan_formula(
         number, function = _iteration(server, schedule, equal=equal)
         return synchronous.t_train_sync(D, function(t_grad=t_grad / N)), number
     if server is ServerKind.CENTRAL and (method, mode) in _RUN:
-        number = _RUN[method, mode][schedule]
+        number = _RUN[method, mode][_CASE_OF.get(schedule, schedule)]
         return CATALOGUE[number].expression, number
     if mode is UpdateMode.SYNC_JOIN and method == "thesis":
         number, function = _iteration(server, schedule, equal=equal)
@@ -215,7 +225,7 @@ def formula(
         mode: ``sync-join``, ``sync-split`` or ``async``.
         server: ``central`` or ``distributed``.
         schedule: How a central server's link is shared: ``best``, ``worst``, ``mean`` (the default) or
-            ``semaphore``. A distributed server has none.
+            ``semaphore`` or ``fair``. A distributed server has none.
         method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
         placement: ``equal`` shares of a distributed server (4.12), or any other rule, which gives the
             form in the largest and smallest share, ``f_max`` and ``f_min``.

@@ -53,6 +53,7 @@ t_sem = _duration("t_sem")
 t_serial = _duration("t_serial")
 t_parallel = _duration("t_parallel")
 S = _count("S")
+X = Symbol("X", positive=True)
 f_max = Symbol("f_max", positive=True)
 f_min = Symbol("f_min", nonnegative=True)
 
@@ -73,6 +74,7 @@ QUANTITIES = (
     Quantity(t_serial, "s", r"t_{\mathrm{serial}}", "the run on one worker"),
     Quantity(t_parallel, "s", r"t_{\mathrm{parallel}}", "the run on N workers"),
     Quantity(S, "1", "S", "speedup"),
+    Quantity(X, "1/s", "X", "throughput: batches by second"),
     Quantity(f_max, "1", r"f_{\max}", "largest share of the weights on one unit of a distributed server"),
     Quantity(f_min, "1", r"f_{\min}", "smallest share of the weights on one unit of a distributed server"),
 )

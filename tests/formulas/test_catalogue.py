@@ -15,7 +15,7 @@ from speedup.numeric import numeric
 
 THESIS = [f"4.{number}" for number in range(1, 24)] + ["7.1", "7.2", "7.3"]
 MODES = ("sync-join", "sync-split", "async")
-SCHEDULES = ("best", "worst", "mean", "semaphore")
+SCHEDULES = ("best", "worst", "mean", "semaphore", "fair")
 
 
 def all_formulas():
@@ -30,7 +30,11 @@ def all_formulas():
             yield f"{method} {mode} distributed {placement}", found
 
 
-EXPRESSIONS = [(number, equation.expression) for number, equation in CATALOGUE.items()] + list(all_formulas())
+# Q.1 is a sum over N terms, for whole N alone; machine_repairman_throughput evaluates it (tests/queueing).
+EXPRESSIONS = [
+    *((number, equation.expression) for number, equation in CATALOGUE.items() if number != "Q.1"),
+    *all_formulas(),
+]
 
 
 def random_rationals(symbols, seed):
@@ -59,7 +63,7 @@ def test_every_symbol_has_unit_latex_and_meaning(equation):
     known = {quantity.symbol: quantity for quantity in QUANTITIES}
     for symbol in equation.expression.free_symbols:
         quantity = known[symbol]
-        assert quantity.unit in {"1", "s"}
+        assert quantity.unit in {"1", "s", "1/s"}
         assert quantity.latex
         assert quantity.meaning
         assert symbol.is_nonnegative
@@ -145,7 +149,7 @@ def test_a_formula_reads_in_latex_with_the_glossary_s_letters():
     [
         (("sync", "central"), {}, 'mode = "sync" is unknown'),
         (("async", "sharded"), {}, "Allowed: central, distributed"),
-        (("async", "central"), {"schedule": "fair"}, "Allowed: best, worst, mean, semaphore"),
+        (("async", "central"), {"schedule": "fare"}, "Allowed: best, worst, mean, semaphore, fair"),
         (("async", "distributed"), {"schedule": "best"}, "belongs to a central server"),
         (("async", "central"), {"placement": "greedy"}, "belongs to a distributed server"),
         (("async", "central"), {"method": "queue"}, "Allowed: thesis, exact"),
