@@ -27,7 +27,7 @@ from speedup.plans import (
     one_of,
     some_of,
 )
-from speedup.tables import FORMULAS, Estimate, EstimateTable, Family, Status, status_index
+from speedup.tables import FORMULAS, QUANTILE, Estimate, EstimateTable, Family, Status, status_index
 from speedup.units import whole
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ DEFAULT_WORKERS = range(1, 9)
 METHODS = ("auto", "queueing", "simulation", *FORMULAS)
 AVERAGED = (Schedule.BEST, Schedule.WORST, Schedule.MEAN)
 """Schedules that are cases of a formula, not rules by which a link can be shared."""
-QUANTILE = 1.6449
-"""Of the standard normal law, for an interval of level ``LEVEL``."""
 _STEP = 0.05
 Kind = tuple[UpdateMode, ServerKind, Schedule]
 
@@ -356,24 +354,22 @@ def estimate(
 
     .. math:: S = D\,t_{grad} / t_{train} \qquad (4.23)
 
-    with t_train from the equation that each row names. Where the profile has a sweep of batch sizes, a worker of
-    sync-split takes t_grad(ceil(b/N)) for its part of a batch; otherwise t_grad/N, as the equations say.
+    with t_train as each row says. A worker of sync-split takes t_grad(ceil(b/N)) for its part of a batch where the
+    profile has a sweep of batch sizes, otherwise t_grad/N.
 
     Args:
         profile: Profile, name of a shipped one, or path of a file; gives t_grad, t_comm and tensor sizes.
         t_grad: Gradient of one batch on one worker [s]; beats the profile's.
         t_comm: One transfer of all weights or gradients [s]; beats the profile's.
-        batch: Samples in one batch of one worker, b; the profile's own by default. t_grad is then that of this batch
-            size: measured, or fitted to those that were. With ``t_grad`` it says what batch that is for, and only
-            tells where sync-split leaves workers without a sample.
+        batch: Samples in one batch of one worker, b, for which t_grad is measured or fitted; the profile's own by
+            default. With ``t_grad`` it only tells where sync-split leaves workers without a sample.
         workers: Worker counts N, one or many.
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; all by default.
         schedules: How the central server's link is shared, some of ``fair``, ``semaphore``, and the thesis's cases
-            ``best``, ``worst``, ``mean``; or ``expected``, what to expect if nothing orders the transfers: ``fair``,
-            and where no spread is known the ``mean``. By default ``fair`` and ``semaphore``, and where no spread is
-            known the thesis's four.
+            ``best``, ``worst``, ``mean``; or ``expected`` if nothing orders the transfers: ``fair``, or the ``mean``
+            where no spread is known. By default ``fair`` and ``semaphore``; where no spread is known the thesis's four.
         method: ``auto`` takes for each row the cheapest estimator that is safe there and says which: the formula over
             whole batches where no time varies, else a recursion, queueing theory or a simulation. ``queueing`` and
             ``simulation`` force one; ``thesis`` has the formulas as printed, ``exact`` those over whole batches.
@@ -385,31 +381,19 @@ def estimate(
         cv_comm: Coefficient of variation of t_comm; likewise.
 
     Returns:
-        The table, one plan a row. ``speedup_low`` and ``speedup_high`` hold the speedup of one run at the level named:
-        the uncertainty of the calibration and the spread from run to run together.
+        The table, one plan a row, with the interval in which the speedup of one run lies at the level named.
 
     Raises:
-        UnitError: A number is out of its range, or the network cannot be read.
-        PlanError: A word is unknown, or too little was given.
-        ProfileError: The profile's file is broken, or has no t_comm and no network was named.
-        UnknownNameError: No shipped profile has that name.
+        SpeedupError: Its ``UnitError`` for a number out of range, ``PlanError`` for an unknown word or too little
+            given, ``ProfileError`` for a broken file or no t_comm, ``UnknownNameError`` for an unknown profile.
 
     Example:
         >>> table = estimate("resnet34", workers=8, modes="sync-join", servers="distributed")
         >>> round(table[0].speedup, 4), table[0].equation
         (2.9318, 'W.4')
     """
-    counts = worker_counts(workers)
-    runs = whole("batches", batches)
-    inputs = gather(
-        profile,
-        t_grad=t_grad,
-        t_comm=t_comm,
-        batch=batch,
-        network=network,
-        latency_s=latency_s,
-        cv_grad=cv_grad,
-        cv_comm=cv_comm,
-    )
+    counts, runs = worker_counts(workers), whole("batches", batches)
+    given = {"t_grad": t_grad, "t_comm": t_comm, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    inputs = gather(profile, **given, batch=batch, network=network, latency_s=latency_s)
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     return tabulate(inputs, kinds, counts, runs, method, rule)

@@ -25,6 +25,7 @@ from speedup.queueing import (
 )
 from speedup.queueing.runs import lockstep_excess_s
 from speedup.simulation import Scenario, play
+from speedup.tables import QUANTILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from speedup.inputs import Doubt
     from speedup.laws import Law
 
-_QUANTILE = 1.6449
-"""Of the standard normal law, for ``LEVEL``."""
 REPLICATIONS = 200
 AFFORDABLE = 2_000_000
 """Transfers that a row may simulate, about a quarter of a second; flows, where a transfer has many."""
@@ -229,7 +228,7 @@ def simulated(question: Question) -> Answer:
 
 
 def speedup_interval(question: Question, found: Answer, sequential_s: float, doubt: Doubt) -> tuple[float, float]:
-    r"""Return the interval in which the speedup of one run lies with probability ``LEVEL``.
+    r"""Return the interval in which the speedup of one run lies with 90 %.
 
     .. math:: \ln S \pm 1.645 \sqrt{\sigma_{run}^2 + (1 - e)^2 (\delta_Z^2 + \delta_s^2)
         + (e_g \delta_g)^2 + (e_c \delta_c)^2}
@@ -253,7 +252,7 @@ def speedup_interval(question: Question, found: Answer, sequential_s: float, dou
         variance += (doubt.cv_grad * _sensitivity(found, replace(question, t_grad=grad.spread_by(1 + _STEP)))) ** 2
     if doubt.cv_comm and comm.cv:
         variance += (doubt.cv_comm * _sensitivity(found, replace(question, t_comm=comm.spread_by(1 + _STEP)))) ** 2
-    half, speedup = _QUANTILE * math.sqrt(variance), sequential_s / found.time_s
+    half, speedup = QUANTILE * math.sqrt(variance), sequential_s / found.time_s
     return speedup * math.exp(-half), speedup * math.exp(half)
 
 

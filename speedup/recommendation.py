@@ -206,8 +206,8 @@ def recommend(
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
-    The choice is the plan with the smallest ``time_s`` of its own table, one worker alone among them unless
-    ``workers`` leaves it out. Arguments that ``estimate`` has too mean the same here.
+    The choice has the smallest ``time_s`` of the table, in which one worker alone stands too unless ``workers`` leaves
+    it out. Arguments that ``estimate`` has mean the same here.
 
     Args:
         profile_or_name: Profile, name of a shipped one, or path of a file.
@@ -220,8 +220,7 @@ def recommend(
         batches: Batches of the whole run, D.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; both by default.
-        schedules: What to expect of a central server: ``semaphore`` if yours has one; by default that nothing orders
-            its transfers, ``fair``, and where no spread of the times is known the thesis's ``mean``.
+        schedules: ``semaphore`` if your central server has one; by default what to expect if it has not.
         objective: ``time``, of the whole run.
         min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
         method: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
@@ -240,18 +239,9 @@ def recommend(
         Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
     """
     _check_objective(objective, min_efficiency)
-    counts = _counts(workers, max_workers)
-    runs = whole("batches", batches)
-    inputs = gather(
-        profile_or_name,
-        t_grad=t_grad,
-        t_comm=t_comm,
-        batch=batch,
-        network=network,
-        latency_s=latency_s,
-        cv_grad=cv_grad,
-        cv_comm=cv_comm,
-    )
+    counts, runs = _counts(workers, max_workers), whole("batches", batches)
+    given = {"t_grad": t_grad, "t_comm": t_comm, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    inputs = gather(profile_or_name, **given, batch=batch, network=network, latency_s=latency_s)
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     alone = None
     if workers is None or 1 in counts:

@@ -100,11 +100,24 @@ def _left(name: str) -> Symbol:
     return Symbol(name, positive=True)
 
 
-def _entries() -> tuple[Equation, ...]:
-    def entry(number: str, title: str, symbol: Symbol | str, function: Callable[[], Expr]) -> Equation:
-        return Equation(number, title, _left(symbol) if isinstance(symbol, str) else symbol, function())
+def _entry(number: str, title: str, symbol: Symbol | str, function: Callable[[], Expr]) -> Equation:
+    return Equation(number, title, _left(symbol) if isinstance(symbol, str) else symbol, function())
 
-    y, a, x, q = synchronous, asynchronous, exact, queueing
+
+def _queueing_entries() -> tuple[Equation, ...]:
+    q, entry = queueing, _entry
+    return (
+        entry("Q.1", "throughput, one direction, M/M/1//N", X, q.throughput_one_direction),
+        entry("Q.2", "throughput, central, asymptotic upper bound", "X^MAX", q.throughput_bound),
+        entry("Q.3", "throughput, central, balanced-job upper bound", "X^UPPER", q.throughput_balanced_upper),
+        entry("Q.4", "throughput, central, balanced-job lower bound", "X^LOWER", q.throughput_balanced_lower),
+        entry("Q.5", "throughput, distributed, equal shares, out of step", X, q.throughput_distributed),
+        entry("Q.6", "asynchronous run from its throughput", t_train, q.t_train_from_rate),
+    )
+
+
+def _entries() -> tuple[Equation, ...]:
+    y, a, x, entry = synchronous, asynchronous, exact, _entry
     return (
         entry("4.1", "whole computation", "t_comp", y.t_comp),
         entry("4.2", "synchronous run", t_train, y.t_train_sync),
@@ -157,16 +170,10 @@ def _entries() -> tuple[Equation, ...]:
         entry("P.2", "iteration, distributed, unequal shares", t_iter, x.t_iter_placed),
         entry("P.3", "run, distributed, unequal shares", t_train, x.t_train_placed),
         entry("P.4", "run, distributed, unequal shares, whole batches", t_train, x.t_train_placed_whole_rounds),
-        entry("Q.1", "throughput, one direction, M/M/1//N", X, q.throughput_one_direction),
-        entry("Q.2", "throughput, central, asymptotic upper bound", "X^MAX", q.throughput_bound),
-        entry("Q.3", "throughput, central, balanced-job upper bound", "X^UPPER", q.throughput_balanced_upper),
-        entry("Q.4", "throughput, central, balanced-job lower bound", "X^LOWER", q.throughput_balanced_lower),
-        entry("Q.5", "throughput, distributed, equal shares, out of step", X, q.throughput_distributed),
-        entry("Q.6", "asynchronous run from its throughput", t_train, q.t_train_from_rate),
     )
 
 
-CATALOGUE: dict[str, Equation] = {equation.id: equation for equation in _entries()}
+CATALOGUE: dict[str, Equation] = {equation.id: equation for equation in (*_entries(), *_queueing_entries())}
 
 _ITERATION = {
     Schedule.BEST: ("4.6", synchronous.t_iter_best),

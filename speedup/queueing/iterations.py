@@ -11,6 +11,8 @@ for both disciplines. They differ in when the pulls end.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_DRAWS, _FEWEST, _MOST = 200_000, 256, 4096
+_DRAWS, _FEWEST, _MOST = 20_000, 256, 4096
 
 
 def draws_for(workers: int) -> int:
@@ -76,15 +78,28 @@ def last_push(ready: Floats, lengths: Floats) -> Floats:
     return np.asarray((rising + to_come).max(axis=-1))
 
 
+@lru_cache(maxsize=256)
+def _unit_draws(law: Law, shape: tuple[int, int], seed: int) -> Floats:
+    """Return draws of a law of mean 1; they serve every scale of it, and so every neighbour of a question."""
+    return law.draw(np.random.default_rng(seed), shape)
+
+
+def _draws(laws: Sequence[Law], count: int, seed: int) -> Floats:
+    """Return draws of the laws of N workers [s], shape (count, N)."""
+    first = laws[0]
+    if all(law == first for law in laws):
+        unit = first.scaled(1 / first.mean_s) if first.mean_s else first
+        unit = replace(unit, mean_s=1.0) if first.mean_s else first
+        return np.asarray(_unit_draws(unit, (count, len(laws)), seed) * (first.mean_s or 1.0))
+    rng = np.random.default_rng(seed)
+    return np.stack([law.draw(rng, (count,)) for law in laws], axis=-1)
+
+
 def _drawn(t_grad: Sequence[Law], t_comm: Sequence[Law], draws: int | None, seed: int) -> tuple[Floats, Floats, Floats]:
     """Return pulls, gradients and pushes [s], shape (draws, N) each."""
-    rng = np.random.default_rng(seed)
     varies = any(law.cv > 0 for law in (*t_grad, *t_comm))
     count = (draws or draws_for(len(t_grad))) if varies else 1
-    pulls, gradients, pushes = (
-        np.stack([law.draw(rng, (count,)) for law in laws], axis=-1) for laws in (t_comm, t_grad, t_comm)
-    )
-    return pulls, gradients, pushes
+    return _draws(t_comm, count, 3 * seed), _draws(t_grad, count, 3 * seed + 1), _draws(t_comm, count, 3 * seed + 2)
 
 
 def central_iterations(

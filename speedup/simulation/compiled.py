@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,12 @@ def load_loops() -> ModuleType:
 
     sources = sorted(Path(__file__).parent.glob("*.py"))
     version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = platformdirs.user_cache_path("speedup") / f"loops-{version}"
+    if not folder.exists():
+        logging.getLogger(__name__).warning("compiling the simulation, once for this version: about 15 s")
     config: Any = numba.config
     before = config.CACHE_DIR
-    config.CACHE_DIR = str(platformdirs.user_cache_path("speedup") / f"loops-{version}")
+    config.CACHE_DIR = str(folder)
     try:
         return importlib.import_module("speedup.simulation.replications")
     finally:

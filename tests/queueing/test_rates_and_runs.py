@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speedup import estimate, simulate
+from speedup import CATALOGUE, estimate, simulate
+from speedup.formulas.symbols import N, t_comm, t_grad
 from speedup.laws import Law
+from speedup.numeric import numeric
 from speedup.plans import Schedule
 from speedup.queueing import (
     central_iterations,
@@ -92,6 +94,12 @@ def test_distributed_iterations_with_constant_transfers_are_the_simulated_ones()
         replications=4000,
     )
     assert drawn.mean() == pytest.approx(runs.mean_s, rel=0.01)
+
+
+@given(st.integers(1, 64), st.floats(0.01, 10), st.floats(0.01, 10))
+def test_the_rate_of_a_distributed_server_is_q_5(workers, grad, comm):
+    want = numeric(CATALOGUE["Q.5"].expression, (N, t_grad, t_comm))(workers, grad, comm)
+    assert distributed_throughput(workers, Law(grad), Law(comm)) == pytest.approx(want, rel=1e-12)
 
 
 def test_out_of_step_a_distributed_server_is_slower_than_4_21():
