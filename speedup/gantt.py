@@ -71,6 +71,7 @@ def gantt_figure(simulation: Simulation) -> go.Figure:
         xaxis_title="time [s]",
         legend_title="",
         yaxis={
+            "automargin": True,
             "autorange": "reversed",
             "categoryorder": "array",
             "categoryarray": [f"worker {i}" for i in range(one.workers)],
