@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -121,19 +122,15 @@ def plan_kinds(
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of one kind of plan, one a worker count."""
+    """The rows of one kind of plan: one value a worker count, or one for all of them."""
 
     time_s: Floats
-    t_grad_worker_s: Floats
-    low: Floats
-    high: Floats
-    equation: NDArray[np.object_]
-    estimator: NDArray[np.object_]
-    rough: NDArray[np.bool_]
-
-
-def _unknown(counts: Integers) -> Floats:
-    return np.full(len(counts), np.nan)
+    t_grad_worker_s: Floats | float
+    low: Floats | float
+    high: Floats | float
+    equation: list[str]
+    estimator: list[str]
+    rough: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +143,9 @@ class _Table:
     method: str
     placement: PlacementRule
     shares: tuple[Floats | float, Floats | float]
+    # Some kinds share a formula, such as best and semaphore: it is evaluated once. Sync-split alone may have a time of
+    # its own for t_grad, so that the formula does not tell its value.
+    known: dict[tuple[Callable[..., Any], bool], Floats]
 
     def rows(self, kind: Kind) -> _Rows:
         """Return the rows of a kind of plan."""
@@ -165,25 +165,17 @@ class _Table:
         centre = self._centre
         gradient, workers = self.inputs.formula_t_grad_s(mode, self.counts) * centre, self.counts.astype(np.float64)
         t_comm = self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
-        times = np.empty(len(workers))
-        times[:] = function(workers, float(self.batches), gradient, t_comm, *self.shares)
         split = mode is UpdateMode.SYNC_SPLIT
-        computing = np.broadcast_to(gradient / workers if split else gradient, workers.shape)
-        low, high = _unknown(self.counts), _unknown(self.counts)
+        if (function, split) not in self.known:
+            self.known[function, split] = function(workers, float(self.batches), gradient, t_comm, *self.shares)
+        times = self.known[function, split]
+        low: Floats | float = np.nan
+        high: Floats | float = np.nan
         if self.method not in FORMULAS and self.inputs.doubt and mode is not UpdateMode.SEQUENTIAL:
             longer = function(workers, float(self.batches), gradient * (1 + _STEP), t_comm, *self.shares)
             low, high = self._calibration_interval(times, np.log(longer / times) / np.log1p(_STEP), centre)
         named = self.method if self.method in FORMULAS else "closed-form"
-        count = len(workers)
-        return _Rows(
-            times,
-            computing,
-            low,
-            high,
-            np.full(count, equation, dtype=np.object_),
-            np.full(count, named, dtype=np.object_),
-            np.zeros(count, np.bool_),
-        )
+        return _Rows(times, gradient / workers if split else gradient, low, high, [equation], [named])
 
     @property
     def _centre(self) -> float:
@@ -212,8 +204,8 @@ class _Table:
             np.array([question.t_grad.mean_s for question in questions]),
             np.array([low for low, _ in intervals]),
             np.array([high for _, high in intervals]),
-            np.array([one.equation for one in found], dtype=np.object_),
-            np.array([str(one.estimator) for one in found], dtype=np.object_),
+            [one.equation for one in found],
+            [str(one.estimator) for one in found],
             np.array([not one.safe for one in found]),
         )
 
@@ -237,6 +229,16 @@ class _Table:
         )
 
 
+def _filled(values: list[Any], shape: tuple[int, int], kind: type[np.generic] = np.float64) -> NDArray[Any]:
+    """Return one row of values under another, in a line; each is as long as a row, or one for all of it."""
+    if all(isinstance(value, float) and math.isnan(value) for value in values):
+        return np.broadcast_to(np.nan, math.prod(shape))
+    table = np.empty(shape, kind)
+    for row, value in zip(table, values, strict=True):
+        row[:] = value
+    return table.ravel()
+
+
 def tabulate(
     inputs: Inputs,
     kinds: list[Kind],
@@ -248,22 +250,27 @@ def tabulate(
     """Return the table of every kind of plan at every worker count."""
     distributed = any(server is ServerKind.DISTRIBUTED for _, server, _ in kinds)
     shares = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
-    common = _Table(inputs, counts, batches, method, placement, shares)
+    common = _Table(inputs, counts, batches, method, placement, shares, {})
     rows = [common.rows(kind) for kind in kinds]
     by_mode = _status(tuple(mode for mode, _, _ in kinds), counts, batches, inputs.batch, method)
-    status = np.concatenate([by_mode[mode] for mode, _, _ in kinds])
-    status[np.concatenate([one.rough for one in rows]) & (status == 0)] = status_index(Status.ROUGH)
+    status = np.stack([by_mode[mode] for mode, _, _ in kinds])
+    for index, one in enumerate(rows):
+        if one.rough is not None:
+            status[index, one.rough & (status[index] == 0)] = status_index(Status.ROUGH)
+    words = tuple(dict.fromkeys(word for one in rows for word in (*one.equation, *one.estimator)))
+    shape = (len(kinds), len(counts))
     return EstimateTable(
         families=tuple(Family(*kind) for kind in kinds),
-        family=np.repeat(np.arange(len(kinds)), len(counts)),
+        family=np.repeat(np.arange(len(kinds), dtype=np.int16), len(counts)),
         workers=np.tile(counts, len(kinds)),
-        time_s=np.concatenate([one.time_s for one in rows]),
-        t_grad_worker_s=np.concatenate([one.t_grad_worker_s for one in rows]),
-        status=status,
-        equation=np.concatenate([one.equation for one in rows]),
-        estimator=np.concatenate([one.estimator for one in rows]),
-        low=np.concatenate([one.low for one in rows]),
-        high=np.concatenate([one.high for one in rows]),
+        time_s=_filled([one.time_s for one in rows], shape),
+        t_grad_worker_s=_filled([one.t_grad_worker_s for one in rows], shape),
+        status=status.ravel(),
+        equation=_filled([[words.index(word) for word in one.equation] for one in rows], shape, np.int8),
+        estimator=_filled([[words.index(word) for word in one.estimator] for one in rows], shape, np.int8),
+        words=words,
+        low=_filled([one.low for one in rows], shape),
+        high=_filled([one.high for one in rows], shape),
         inputs=inputs,
         batches=batches,
         method=method,

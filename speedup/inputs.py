@@ -254,22 +254,26 @@ def _doubt_of_interval(time: BatchTime | Timing | None) -> float:
     return (time.high_s - time.low_s) / (2 * NormalDist().inv_cdf((1 + time.level) / 2) * time.median_s)
 
 
-def _resampled(timing: Timing | None) -> NDArray[np.float64]:
-    """Return bootstrap resamples of the samples, shape (draws, n)."""
-    samples = _samples(timing)
-    rng = np.random.default_rng(_SEED)
-    return rng.choice(samples, (BOOTSTRAP, samples.size)) if samples.size else np.ones((2, 2))
+def _resampled(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return bootstrap resamples of samples, shape (draws, n)."""
+    return np.random.default_rng(_SEED).choice(samples, (BOOTSTRAP, samples.size))
 
 
 def doubt_of_mean(timing: Timing | None) -> float:
     """Return the relative standard deviation of the mean of samples, by resampling them; 0 without samples."""
-    means = _resampled(timing).mean(axis=1)
+    samples = _samples(timing)
+    if not samples.size:
+        return 0.0
+    means = _resampled(samples).mean(axis=1)
     return float(means.std() / means.mean())
 
 
 def doubt_of_spread(timing: Timing | None) -> float:
     """Return the relative standard deviation of their coefficient of variation, by resampling; 0 without samples."""
-    drawn = _resampled(timing)
+    samples = _samples(timing)
+    if not samples.size:
+        return 0.0
+    drawn = _resampled(samples)
     spreads = drawn.std(axis=1) / drawn.mean(axis=1)
     return float(spreads.std() / spreads.mean()) if spreads.mean() > 0 else 0.0
 

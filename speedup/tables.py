@@ -160,8 +160,9 @@ class EstimateTable:
         time_s: t_train [s], one a row.
         t_grad_worker_s: What one worker computes in an iteration [s], one a row.
         status: Index into the members of ``Status``, one a row.
-        equation: Number of the equation, one a row.
-        estimator: How the time was found, one a row.
+        equation: Number of the equation, an index into ``words``, one a row.
+        estimator: How the time was found, likewise.
+        words: What these indices stand for.
         low: Lower end of the interval of the speedup, one a row; not a number where none is known.
         high: Upper end of it.
         inputs: The two times and where they come from.
@@ -177,13 +178,14 @@ class EstimateTable:
     """
 
     families: tuple[Family, ...]
-    family: Integers
+    family: NDArray[np.int16]
     workers: Integers
     time_s: Floats
     t_grad_worker_s: Floats
     status: NDArray[np.int8]
-    equation: NDArray[np.object_]
-    estimator: NDArray[np.object_]
+    equation: NDArray[np.int8]
+    estimator: NDArray[np.int8]
+    words: tuple[str, ...]
     low: Floats
     high: Floats
     inputs: Inputs
@@ -216,9 +218,9 @@ class EstimateTable:
             speedup_high=_known(one.high[0]),
             level=LEVEL,
             efficiency=float(one.efficiency[0]),
-            equation=one.equation[0],
+            equation=self.words[one.equation[0]],
             status=_STATUSES[one.status[0]],
-            method=str(one.estimator[0]),
+            method=self.words[one.estimator[0]],
             batches=self.batches,
             t_grad_s=self.t_grad_s,
             t_grad_worker_s=float(one.t_grad_worker_s[0]),
@@ -270,11 +272,14 @@ class EstimateTable:
 
     def followed_by(self, other: EstimateTable) -> EstimateTable:
         """Return this table with the rows of another of the same inputs after its own."""
-        both: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _BY_ROW}
+        moved = len(self.words)
+        later = replace(other, equation=other.equation + np.int8(moved), estimator=other.estimator + np.int8(moved))
+        both: dict[str, Any] = {name: np.concatenate([getattr(self, name), getattr(later, name)]) for name in _BY_ROW}
         return replace(
             other,
             families=(*self.families, *other.families),
-            family=np.concatenate([self.family, other.family + len(self.families)]),
+            family=np.concatenate([self.family, other.family + np.int16(len(self.families))]),
+            words=(*self.words, *other.words),
             **both,
         )
 
@@ -299,9 +304,9 @@ class EstimateTable:
             "speedup_high": [_known(value) for value in self.high],
             "level": [LEVEL] * rows,
             "efficiency": self.efficiency.tolist(),
-            "equation": self.equation.tolist(),
+            "equation": [self.words[index] for index in self.equation],
             "status": [str(_STATUSES[index]) for index in self.status],
-            "method": [str(one) for one in self.estimator],
+            "method": [self.words[index] for index in self.estimator],
             "batches": [self.batches] * rows,
             "t_grad_s": [self.t_grad_s] * rows,
             "t_grad_worker_s": self.t_grad_worker_s.tolist(),
