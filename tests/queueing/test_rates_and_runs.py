@@ -124,7 +124,8 @@ def test_pulls_that_share_end_between_their_length_and_all_of_them(lengths):
     found = shared_pulls(np.array(lengths))
     assert (found >= np.array(lengths) * (1 - 1e-12)).all()
     assert found.max() == pytest.approx(sum(lengths))
-    assert (np.argsort(found, kind="stable") == np.argsort(lengths, kind="stable")).all()
+    # Lengths that differ in the last bit may end at the same time, but never in another order.
+    assert (np.diff(found[np.argsort(lengths, kind="stable")]) >= 0).all()
 
 
 def test_the_last_push_waits_for_those_behind_it():
