@@ -44,5 +44,5 @@ $(VENV)/.calibrate: pyproject.toml | $(VENV)/bin/pip
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/.calibrate
-	$(BIN)/pip install --quiet --editable '.[calibrate]' --group dev
+	$(BIN)/pip install --quiet --editable '.[calibrate,cluster]' --group dev
 	@touch $@

@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 _CURE = 'Run: pip install "speedup-toolkit[calibrate]" (CPU), or add "jax[cuda13]" (NVIDIA GPU).'
 
 
+def _ours() -> ModuleType:
+    """Import ours, not a user's own ``calibrate.py`` that stands first on the path."""
+    package = importlib.import_module("calibrate")
+    if not hasattr(package, "__speedup__"):
+        raise MissingExtraError(f"{package.__file__} hides the calibrate package of speedup-toolkit. Rename that file.")
+    return package
+
+
 def load_calibrate() -> ModuleType:
-    """Import ours, not a user's own ``calibrate.py`` that stands first on the path.
+    """Import the package that measures.
 
     Raises:
         MissingExtraError: JAX, Flax or Optax is not installed, or another file hides the package.
     """
-    package = importlib.import_module("calibrate")
-    if not hasattr(package, "__speedup__"):
-        raise MissingExtraError(f"{package.__file__} hides the calibrate package of speedup-toolkit. Rename that file.")
+    package = _ours()
     missing = [name for name in ("jax", "flax", "optax", "psutil") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(f"calibrating a model needs {', '.join(missing)}. {_CURE}")
@@ -149,3 +155,24 @@ def predict(name: str, batch: int | None = None, folder: Path | None = None) -> 
     device = package.describe_device()
     profiles = [profile for profile in map(read_profile, stored_paths(folder).values()) if profile.device == device]
     return package.predict(name, batch, profiles)
+
+
+def load_cluster() -> ModuleType:
+    """Import what runs on clusters.
+
+    Raises:
+        MissingExtraError: mpi4py is not installed, or another file hides the package.
+    """
+    _ours()
+    missing = [name for name in ("mpi4py", "psutil") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f'running on a cluster needs {", ".join(missing)}. Run: pip install "speedup-toolkit[cluster]"'
+        )
+    return importlib.import_module("calibrate.cluster.sessions")
+
+
+def load_testbed() -> ModuleType:
+    """Import what makes hosts of namespaces."""
+    _ours()
+    return importlib.import_module("calibrate.testbed")

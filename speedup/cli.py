@@ -514,6 +514,12 @@ def doctor(*, json_: Json = False) -> int:
     return 4 if checkup.problems else 0
 
 
+app.command("speedup.cli_cluster:transport", name="transport")
+app.command("speedup.cli_cluster:run", name="run")
+app.command("speedup.cli_cluster:testbed", name="testbed")
+app.command("speedup.cli_cluster:validate", name="validate")
+
+
 def _fail(message: str, code: int) -> int:
     for line in message.splitlines():
         print(f"error: {line}", file=sys.stderr)

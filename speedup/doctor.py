@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 
 from speedup import __version__
-from speedup.bridge import load_calibrate
-from speedup.errors import MissingExtraError
+from speedup.bridge import load_calibrate, load_testbed
+from speedup.errors import MissingExtraError, SpeedupError
 from speedup.profile import profile_names
 
 _PACKAGES = (
@@ -25,6 +25,8 @@ _PACKAGES = (
     "jaxlib",
     "flax",
     "optax",
+    "mpi4py",
+    "openmpi",
 )
 
 
@@ -87,6 +89,15 @@ def _device() -> tuple[str, str | None]:
         return "not known without JAX", str(error)
 
 
+def _testbed() -> str:
+    """Return whether hosts of network namespaces can be made here."""
+    try:
+        load_testbed().check_testbed()
+    except SpeedupError as error:
+        return f"not possible: {error}"
+    return "possible"
+
+
 def examine() -> Checkup:
     """Look at this installation and this machine; measures nothing."""
     device, missing = _device()
@@ -97,6 +108,7 @@ def examine() -> Checkup:
         "chromium": shutil.which("chromium")
         or shutil.which("google-chrome")
         or "not found; only image export needs it",
+        "testbed": _testbed(),
         "profiles": ", ".join(profile_names()),
     }
     versions = {"speedup-toolkit": __version__, **{name: _version(name) for name in _PACKAGES}}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from speedup.cluster import Link
+    from speedup.cluster import Link, MeasuredLink
     from speedup.estimators import Question
     from speedup.profile import Profile
     from speedup.tables import Floats, Integers
@@ -185,7 +185,7 @@ class _Table:
     def _calibration_interval(self, times: Floats, by_time: Floats, centre: float) -> tuple[Floats, Floats]:
         """Return the interval of the speedup that the uncertainty of the two times makes."""
         doubt = self.inputs.doubt
-        half = QUANTILE * np.abs(1 - by_time) * np.hypot(doubt.t_grad, doubt.t_comm)
+        half = QUANTILE * np.hypot(np.abs(1 - by_time) * np.hypot(doubt.t_grad, doubt.t_comm), doubt.model)
         speedup = self.batches * self.inputs.t_grad_s * centre / times
         return speedup * np.exp(-half), speedup * np.exp(half)
 
@@ -196,7 +196,9 @@ class _Table:
         found = [answer(question, self.method) for question in questions]
         sequential = self.batches * self.inputs.grad_law.mean_s
         intervals = [
-            speedup_interval(question, one, sequential, self.inputs.doubt)
+            speedup_interval(
+                question, one, sequential, self.inputs.plan_doubt(question.mode, question.server, question.workers)
+            )
             for question, one in zip(questions, found, strict=True)
         ]
         return _Rows(
@@ -224,7 +226,7 @@ class _Table:
             workers=workers,
             batches=self.batches,
             t_grad=self.inputs.part_law(workers) if split else self.inputs.grad_law,
-            t_comm=self.inputs.comm_law,
+            t_comm=self.inputs.transfer_law(mode, server, schedule, workers),
             shares=shares,
         )
 
@@ -352,7 +354,7 @@ def estimate(
     schedules: str | Iterable[str] | None = None,
     method: str = "auto",
     placement: str = "equal",
-    network: str | Link | None = None,
+    network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
     cv_grad: float | None = None,
     cv_comm: float | None = None,
@@ -382,7 +384,8 @@ def estimate(
             ``simulation`` force one; ``thesis`` has the formulas as printed, ``exact`` those over whole batches.
         placement: ``equal`` shares of a distributed server as 4.12 assumes, or ``greedy`` (Algorithm 3.7),
             ``lpt``, ``bytes`` over the profile's tensors.
-        network: Bandwidth such as ``"1gbit"``, or a ``Link``: t_comm = latency + payload / bandwidth.
+        network: Bandwidth such as ``"1gbit"``, or a ``Link``: t_comm = latency + payload / bandwidth. Or a
+            ``MeasuredLink``, or the ``.json`` file of one (``speedup transport``).
         latency_s: Fixed time of one message [s], with a network given as text.
         cv_grad: Coefficient of variation of t_grad; that of the profile's samples by default, 0 without any.
         cv_comm: Coefficient of variation of t_comm; likewise.

@@ -230,11 +230,12 @@ def simulated(question: Question) -> Answer:
 def speedup_interval(question: Question, found: Answer, sequential_s: float, doubt: Doubt) -> tuple[float, float]:
     r"""Return the interval in which the speedup of one run lies with 90 %.
 
-    .. math:: \ln S \pm 1.645 \sqrt{\sigma_{run}^2 + (1 - e)^2 (\delta_Z^2 + \delta_s^2)
+    .. math:: \ln S \pm 1.645 \sqrt{\sigma_{run}^2 + \delta_{model}^2 + (1 - e)^2 (\delta_Z^2 + \delta_s^2)
         + (e_g \delta_g)^2 + (e_c \delta_c)^2}
 
-    with :math:`\sigma_{run}` the spread from run to run, :math:`\delta` the doubts of t_grad, of t_comm and of their
-    two coefficients of variation, and :math:`e = d \ln T / d \ln Z`, :math:`e_g = d \ln T / d \ln c_g`, :math:`e_c`
+    with :math:`\sigma_{run}` the spread from run to run, :math:`\delta_{model}` what real networks add to it,
+    :math:`\delta` the doubts of t_grad, of t_comm and of their two coefficients of variation, and
+    :math:`e = d \ln T / d \ln Z`, :math:`e_g = d \ln T / d \ln c_g`, :math:`e_c`
     likewise. The speedup depends on t_grad and t_comm through their ratio alone, so both have the same weight.
 
     Args:
@@ -243,9 +244,9 @@ def speedup_interval(question: Question, found: Answer, sequential_s: float, dou
         sequential_s: D t_grad [s].
         doubt: How surely the times are known.
     """
-    variance = found.spread**2 + (_MODEL_ERROR**2 if found.estimator is Estimator.MVA else 0.0)
+    variance = found.spread**2 + (_MODEL_ERROR**2 if found.estimator is Estimator.MVA else 0.0) + doubt.model**2
     grad, comm = question.t_grad, question.t_comm
-    if doubt:
+    if doubt.t_grad or doubt.t_comm:
         by_time = _sensitivity(found, replace(question, t_grad=grad.scaled(1 + _STEP)))
         variance += (1 - by_time) ** 2 * (doubt.t_grad**2 + doubt.t_comm**2)
     if doubt.cv_grad and grad.cv:

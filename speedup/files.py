@@ -37,11 +37,20 @@ def write_atomically(path: str | Path, text: str) -> Path:
     Raises:
         FileError: The file cannot be written; what was there before is still there.
     """
+    return write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: str | Path, content: bytes) -> Path:
+    """Write bytes as ``write_atomically`` writes text.
+
+    Raises:
+        FileError: The file cannot be written; what was there before is still there.
+    """
     target = check_writable(path)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o666 & ~_umask())

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.cluster import Link
+from speedup.cluster import Link, MeasuredLink
 from speedup.errors import PlanError, ProfileError
 from speedup.gradient_time import BatchTime, GradientTime
 from speedup.laws import Law, LawKind
-from speedup.plans import UpdateMode
+from speedup.plans import Schedule, ServerKind, UpdateMode
 from speedup.profile import Profile, Provenance, Timing
 from speedup.units import not_negative, positive, whole
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FEWEST_SAMPLES, ENOUGH_SAMPLES = 5, 200
 """Samples from which on a spread is known; and from which on they stand for the law itself."""
 BOOTSTRAP = 200
+MODEL_DOUBT = 0.01
+"""Relative standard deviation of real runs about what their measured link predicts (ADR 0018)."""
 _SEED = 1
 
 
@@ -32,6 +35,7 @@ class Doubt:
     Attributes:
         t_grad: Of the mean of t_grad.
         t_comm: Of the mean of t_comm.
+        model: Of the time of a run on a real network, of which t_comm is known from one link.
         cv_grad: Of the coefficient of variation of t_grad.
         cv_comm: Of the coefficient of variation of t_comm.
     """
@@ -40,9 +44,10 @@ class Doubt:
     t_comm: float = 0.0
     cv_grad: float = 0.0
     cv_comm: float = 0.0
+    model: float = 0.0
 
     def __bool__(self) -> bool:
-        return max(self.t_grad, self.t_comm, self.cv_grad, self.cv_comm) > 0
+        return max(self.t_grad, self.t_comm, self.cv_grad, self.cv_comm, self.model) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Inputs:
     t_comm_s: float
     t_comm_from: Provenance
     profile: Profile | None
-    link: Link | None
+    link: Link | MeasuredLink | None
     t_grad_given: bool
     grad_law: Law
     comm_law: Law
@@ -113,6 +118,35 @@ class Inputs:
         """Return the law of what a worker of sync-split computes in an iteration: its part of a batch."""
         part = self.formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([workers]))
         return self.grad_law.scaled(float(np.squeeze(part)) / workers / self.t_grad_s)
+
+    def transfer_law(self, mode: UpdateMode, server: ServerKind, schedule: Schedule, workers: int) -> Law:
+        """Return the law of t_comm as the transfers of a plan see it.
+
+        Where a link was measured with several flows over it, their shares are a little uneven, and several flows over
+        several full links take a little longer than their bytes must.
+
+        Args:
+            mode: Whether workers are in step.
+            server: Where the weights live.
+            schedule: How the server's link is shared.
+            workers: N.
+        """
+        link = self.link
+        if not isinstance(link, MeasuredLink) or workers == 1:
+            return self.comm_law
+        excess, spread = 1.0, 0.0
+        if server is ServerKind.DISTRIBUTED:
+            excess, spread, _ = link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+        elif schedule is Schedule.FAIR:
+            spread = link.cv_of_flows(workers)
+        return Law.named(LawKind.GAMMA, self.comm_law.mean_s * excess, max(self.comm_law.cv, spread))
+
+    def plan_doubt(self, mode: UpdateMode, server: ServerKind, workers: int) -> Doubt:
+        """Return how surely the times of a plan are known: for workers out of step on a measured link, less surely."""
+        if not isinstance(self.link, MeasuredLink) or server is not ServerKind.DISTRIBUTED:
+            return self.doubt
+        _, _, doubt = self.link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+        return replace(self.doubt, model=math.hypot(self.doubt.model, doubt))
 
     def formula_t_grad_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
         r"""Return what stands for t_grad in the formula of a mode [s], one a worker count where they differ.
@@ -176,12 +210,14 @@ def gather(
     t_grad: float | None = None,
     t_comm: float | None = None,
     batch: int | None = None,
-    network: str | Link | None = None,
+    network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
     cv_grad: float | None = None,
     cv_comm: float | None = None,
 ) -> Inputs:
     """Settle t_grad and t_comm and their spread: a number given beats the profile's.
+
+    Without a number, t_comm is that of the network named, of the profile's timing, or of the profile's measured link.
 
     A batch size given along with t_grad is the size of the batch that t_grad is for; it does not change the number.
     Where nobody gave a spread, it is that of the profile's samples, and 0 without any.
@@ -195,9 +231,13 @@ def gather(
     size = None if batch is None else whole("batch", batch)
     gradient = _t_grad(loaded, t_grad, size)
     link = _link(network, latency_s)
+    if link is None and t_comm is None and loaded is not None and loaded.t_comm is None:
+        link = loaded.link
     t_comm_s, t_comm_from = _t_comm(loaded, t_comm, link)
     grad_timing = loaded.t_grad_timing if loaded is not None and t_grad is None else None
     comm_timing = loaded.t_comm if loaded is not None and t_comm is None and link is None else None
+    if isinstance(link, MeasuredLink) and loaded is not None:
+        comm_timing = _transfer(link, loaded.workload.payload_bytes)
     return Inputs(
         gradient,
         t_comm_s,
@@ -212,6 +252,7 @@ def gather(
             t_comm=max(_doubt_of_interval(comm_timing), doubt_of_mean(comm_timing)),
             cv_grad=doubt_of_spread(grad_timing) if cv_grad is None else 0.0,
             cv_comm=doubt_of_spread(comm_timing) if cv_comm is None else 0.0,
+            model=MODEL_DOUBT if isinstance(link, MeasuredLink) else 0.0,
         ),
     )
 
@@ -295,13 +336,39 @@ def _t_grad(profile: Profile | None, t_grad: float | None, batch: int | None) ->
     return GradientTime.of(profile).predict(batch)
 
 
-def _link(network: str | Link | None, latency_s: float) -> Link | None:
-    if network is None or isinstance(network, Link):
+def _link(network: str | Link | MeasuredLink | None, latency_s: float) -> Link | MeasuredLink | None:
+    if network is None or isinstance(network, (Link, MeasuredLink)):
         return network
+    if network.endswith(".json"):
+        return MeasuredLink.load(network)
     return Link.parse(network, latency_s=latency_s)
 
 
-def _t_comm(profile: Profile | None, t_comm: float | None, link: Link | None) -> tuple[float, Provenance]:
+def _transfer(link: MeasuredLink, payload_bytes: int) -> Timing:
+    """Return the timing of a transfer over a measured link."""
+    low, high = link.transfer_interval_s(payload_bytes)
+    return Timing(
+        median_s=link.transfer_time_s(payload_bytes),
+        provenance=link_provenance(link, payload_bytes),
+        low_s=low,
+        high_s=high,
+        level=link.level,
+        cv=link.cv(payload_bytes),
+        payload_bytes=payload_bytes,
+    )
+
+
+def link_provenance(link: Link | MeasuredLink, payload_bytes: int) -> Provenance:
+    """Return where the time of a transfer comes from: beyond the largest size measured, from the fit."""
+    if isinstance(link, Link):
+        return Provenance.ASSUMED
+    largest = max((one.payload_bytes for one in link.transfers), default=0)
+    return Provenance.MEASURED if payload_bytes <= largest else Provenance.FITTED
+
+
+def _t_comm(
+    profile: Profile | None, t_comm: float | None, link: Link | MeasuredLink | None
+) -> tuple[float, Provenance]:
     if t_comm is not None and link is not None:
         raise PlanError("t_comm and network were both given; t_comm is what the network would give. Drop one.")
     if t_comm is not None:
@@ -310,11 +377,13 @@ def _t_comm(profile: Profile | None, t_comm: float | None, link: Link | None) ->
     if link is not None:
         if profile is None:
             raise PlanError("network needs a profile, whose payload it carries; or give t_comm= (seconds).")
-        return link.transfer_time_s(profile.workload.payload_bytes), Provenance.ASSUMED
+        payload = profile.workload.payload_bytes
+        return link.transfer_time_s(payload), link_provenance(link, payload)
     if profile is None:
         raise PlanError("t_comm is missing: give t_comm= (seconds of one transfer), or a profile and network=.")
     if profile.t_comm is None:
         raise ProfileError(
-            f'profile "{profile.name}" has no t_comm; name the network, such as network="1gbit", or give t_comm=.'
+            f'profile "{profile.name}" has no t_comm; name the network, such as network="1gbit", measure it '
+            "(speedup transport), or give t_comm=."
         )
     return profile.t_comm.median_s, profile.t_comm.provenance

@@ -65,3 +65,32 @@ def _profile_row(profile: Profile, kept: str) -> dict[str, Any]:
         "device": str(profile.device),
         "kept": kept,
     }
+
+
+def device_lines(found: dict[str, Any]) -> list[str]:
+    """Return what was measured of devices as text: collectives, then copies."""
+    collectives = [("operation", "devices", "bytes", "time", "algorithm bandwidth", "bus bandwidth", "wrong")]
+    collectives += [
+        (
+            one["operation"],
+            str(one["devices"]),
+            show_bytes(one["payload_bytes"]),
+            show_seconds(one["timing"]["median_s"]),
+            f"{show_bytes(one['algorithm_bandwidth_bytes_per_s'])}/s",
+            f"{show_bytes(one['bus_bandwidth_bytes_per_s'])}/s",
+            str(one["wrong_elements"]),
+        )
+        for one in found["collectives"]
+    ]
+    copies = [("copy", "device", "bytes", "time", "note")]
+    copies += [
+        (
+            one["direction"],
+            one["device"],
+            show_bytes(one["timing"]["payload_bytes"]),
+            show_seconds(one["timing"]["median_s"]),
+            one["note"],
+        )
+        for one in found["copies"]
+    ]
+    return [*aligned(collectives), "", *aligned(copies)]

@@ -34,6 +34,8 @@ class ServerKind(StrEnum):
     """Every worker holds a share of the weights (section 3.3.3)."""
     SHARDED = "sharded"
     """Several extra machines hold a shard of the weights each."""
+    ALLREDUCE = "allreduce"
+    """No server: every worker holds all weights, and the gradients are summed around a ring."""
     NONE = "none"
     """No server: sequential training."""
 
@@ -74,6 +76,9 @@ THESIS_SCHEDULES = (Schedule.BEST, Schedule.WORST, Schedule.MEAN, Schedule.SEMAP
 CENTRAL_SCHEDULES = (*THESIS_SCHEDULES, Schedule.FAIR)
 SIMULATED_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED, ServerKind.SHARDED)
 SIMULATED_SCHEDULES = (Schedule.SEMAPHORE, Schedule.FAIR)
+RUN_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED, ServerKind.SHARDED, ServerKind.ALLREDUCE)
+RUN_PLACEMENTS = (PlacementRule.BYTES, PlacementRule.GREEDY, PlacementRule.LPT)
+"""Placements that real tensors can have: equal to the last element is what ``bytes`` means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ class Plan:
         server: Where the weights live.
         schedule: How the central server's link is shared; ``none`` elsewhere.
         placement: How a distributed server's tensors are placed; ``equal`` elsewhere.
+        servers: Machines that hold a shard each, for a sharded server; 1 elsewhere.
     """
 
     workers: int
@@ -93,6 +99,7 @@ class Plan:
     server: ServerKind
     schedule: Schedule = Schedule.NONE
     placement: PlacementRule = PlacementRule.EQUAL
+    servers: int = 1
 
 
 Word = TypeVar("Word", bound=StrEnum)

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from speedup.cluster import MeasuredLink  # noqa: TC001 - pydantic reads the annotations
 from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.files import write_atomically
 from speedup.store import stored_paths
@@ -254,6 +255,7 @@ class Profile:
         device: What it was measured on.
         costs: Memory, operations and the parts of a step, one a batch size, where they were measured.
         t_comm: Time of moving the payload once, where that was measured or published.
+        link: The link that it is to be trained over, where that was measured.
         compile_s: Time of compiling the step [s]; never part of a sample.
         environment: Facts that may change the numbers.
         warnings: What a reader of the numbers should know.
@@ -277,6 +279,7 @@ class Profile:
     device: Device
     costs: tuple[StepCost, ...] = ()
     t_comm: Timing | None = None
+    link: MeasuredLink | None = None
     compile_s: float | None = None
     environment: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

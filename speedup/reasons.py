@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speedup.cluster import MeasuredLink
 from speedup.estimates import estimate_plan, extreme_shares, tabulate, worker_counts
 from speedup.gradient_time import GradientTime
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
@@ -355,6 +356,10 @@ def _t_comm_origin(inputs: Inputs) -> str:
     text = f"t_comm = {show_seconds(inputs.t_comm_s)}, {inputs.t_comm_from}"
     if inputs.link and inputs.profile:
         payload = show_bytes(inputs.profile.workload.payload_bytes)
+        if isinstance(inputs.link, MeasuredLink):
+            link = inputs.link
+            rate = show_bandwidth(link.bandwidth_bytes_per_s)
+            return f"{text}: {payload} over a measured link, {rate}, {link.wire}."
         return (
             f"{text}: {payload} over {inputs.link}, the full line rate; TCP over Ethernet delivers up to 94 % of it. "
             "Measure the link to be sure."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from speedup.cluster import Link
+    from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
     from speedup.profile import Profile
     from speedup.tables import Integers
@@ -189,7 +189,7 @@ def recommend(
     t_grad: float | None = None,
     t_comm: float | None = None,
     batch: int | None = None,
-    network: str | Link | None = None,
+    network: str | Link | MeasuredLink | None = None,
     workers: int | Iterable[int] | None = None,
     max_workers: int | None = None,
     batches: int = 128,
@@ -214,7 +214,7 @@ def recommend(
         t_grad: Gradient of one batch on one worker [s].
         t_comm: One transfer of all weights or gradients [s].
         batch: Samples in one batch of one worker.
-        network: Bandwidth such as ``"1gbit"``, or a ``Link``.
+        network: Bandwidth such as ``"1gbit"``, a ``Link``, a ``MeasuredLink``, or the ``.json`` file of one.
         workers: The counts to consider, one or many.
         max_workers: Consider 1 to this many; 8 if neither is given.
         batches: Batches of the whole run, D.

@@ -36,6 +36,7 @@ class Algorithm:
         parametrisation: What is trained in place of the weights.
         criterion: Loss of logits and labels.
         persistency: The batch is loaded anew every so many updates; None for a batch that stays on the device.
+        indivisible: Whether a step needs all gradients at once, so that no server can take it for a part of them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Algorithm:
     parametrisation: Parametrisation = field(default_factory=Dense)
     criterion: Callable[[jax.Array, jax.Array], jax.Array] = mean_cross_entropy
     persistency: int | None = None
+    indivisible: bool = False
 
 
 RATE = 1e-4
@@ -69,6 +71,7 @@ def _descents() -> Iterator[Algorithm]:
         "003",
         # The source's smallest step would let large networks diverge on one synthetic batch.
         optax.chain(optimizers.adaptive_nesterov(), optax.scale(1e-3)),
+        indivisible=True,
     )
     yield Algorithm(
         "clr",
@@ -109,7 +112,12 @@ def _subnetworks() -> Iterator[Algorithm]:
         focal_loss,
     )
     yield Algorithm(
-        "l0", "hard-concrete gates on units, soft pruning", "Louizos 2018, 004", optax.adam(_SMALLER), HardConcrete()
+        "l0",
+        "hard-concrete gates on units, soft pruning",
+        "Louizos 2018, 004",
+        optax.adam(_SMALLER),
+        HardConcrete(),
+        indivisible=True,
     )
     yield Algorithm(
         "l0_hard",
@@ -117,6 +125,7 @@ def _subnetworks() -> Iterator[Algorithm]:
         "004",
         optax.adam(_SMALLER),
         HardConcrete(hard=True),
+        indivisible=True,
     )
 
 

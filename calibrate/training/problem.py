@@ -43,6 +43,7 @@ class Problem:
         loss: ``loss(weights, rest, batch) -> (loss, rest)``, a scalar in 32 bits and the rest after the step.
         make_batch: Makes a synthetic batch of so many samples; can be traced.
         order: Index of each tensor among the leaves of the weights, in forward order.
+        logits: ``logits(weights, rest, inputs)`` as in use, not in training; None where only a loss is known.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Problem:
     loss: Callable[[Weights, Rest, Batch], tuple[jax.Array, Rest]]
     make_batch: Callable[[int], Batch]
     order: tuple[int, ...]
+    logits: Callable[[Weights, Rest, Any], jax.Array] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -163,8 +165,14 @@ def network_problem(
             return jax.random.randint(inputs, shape, 0, count), jax.random.randint(labels, shape, 0, count)
         return jax.random.normal(inputs, shape), jax.random.randint(labels, (size,), 0, count)
 
+    def logits(weights: Weights, rest: Rest, inputs: jax.Array) -> jax.Array:
+        network = nnx.merge(graph, lower(weights), rest, copy=True)
+        network.eval()
+        found: jax.Array = network(lower(inputs)).astype(jnp.float32)
+        return found
+
     # Initialising tensor by tensor is slow.
-    return Problem(entry.name, init, jax.jit(init), loss, make_batch, order)
+    return Problem(entry.name, init, jax.jit(init), loss, make_batch, order, logits)
 
 
 def _rounded(precision: str) -> Callable[[Any], Any]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import jax
 import optax
 
+from speedup.errors import UnknownNameError
+
 from .parametrisation import Parametrised, Tensor
 from .problem import first_values
 
@@ -146,19 +148,43 @@ class TrainingRun:
         moving = self.unflattened(leaves)
         return self.loss(moving.trained, frozen, moving, batch)[0]
 
+    def logits(self, trained: Any, frozen: Leaves, moving: Moving, inputs: jax.Array) -> jax.Array:  # noqa: ANN401 - a pytree
+        """Return the main head's logits as in use, not in training.
+
+        Raises:
+            UnknownNameError: Only a loss is known of the problem.
+        """
+        if self._problem.logits is None:
+            raise UnknownNameError(f'of "{self._problem.name}" only a loss is known, no logits.')
+        fixed = jax.tree.unflatten(self._frozen_structure, frozen)
+        tensors, _ = self._algorithm.parametrisation.weights(Parametrised(trained, fixed, moving.carried))
+        return self._problem.logits(self._unordered(tensors), moving.rest, inputs)
+
+    def derived(self, frozen: Leaves, moving: Moving, batch: Batch) -> tuple[jax.Array, Any, tuple[Any, Rest]]:
+        """Return loss, gradient, and what the loss changes without one."""
+        function = jax.value_and_grad(self.loss, has_aux=True)
+        (value, changed), gradient = function(moving.trained, frozen, moving, batch)
+        return value, gradient, changed
+
+    def updated(self, trained: Any, optimizer: Any, gradient: Any, value: jax.Array) -> tuple[Any, Any]:  # noqa: ANN401 - pytrees
+        """Return what is trained and the optimizer's state after a step along a gradient."""
+        updates, state = self._optimizer.update(gradient, optimizer, trained, value=value)
+        return self._algorithm.parametrisation.project(optax.apply_updates(trained, updates)), state
+
+    def first_optimizer(self, trained: Any) -> Any:  # noqa: ANN401 - pytrees
+        """Return the optimizer's first state for a part of what is trained."""
+        return self._optimizer.init(trained)
+
     def gradient(self, frozen: Leaves, leaves: Leaves, batch: Batch) -> tuple[jax.Array, Any]:
         """Return loss and gradient."""
-        moving = self.unflattened(leaves)
-        (value, _), gradient = jax.value_and_grad(self.loss, has_aux=True)(moving.trained, frozen, moving, batch)
+        value, gradient, _ = self.derived(frozen, self.unflattened(leaves), batch)
         return value, gradient
 
     def update(self, frozen: Leaves, leaves: Leaves, batch: Batch) -> tuple[Leaves, jax.Array]:
         """Return the state after a step, and the loss before it."""
         moving = self.unflattened(leaves)
-        derived = jax.value_and_grad(self.loss, has_aux=True)(moving.trained, frozen, moving, batch)
-        (value, (carried, rest)), gradient = derived
-        updates, optimizer = self._optimizer.update(gradient, moving.optimizer, moving.trained, value=value)
-        trained = self._algorithm.parametrisation.project(optax.apply_updates(moving.trained, updates))
+        value, gradient, (carried, rest) = self.derived(frozen, moving, batch)
+        trained, optimizer = self.updated(moving.trained, moving.optimizer, gradient, value)
         return tuple(jax.tree.leaves(Moving(trained, carried, rest, optimizer))), value
 
     def step(self, batch: int) -> TrainingStep:

@@ -1,0 +1,124 @@
+"""What one start of the processes does: measure the link, or the devices, or run jobs one after another."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from speedup.errors import PlanError
+
+from ..transport.links import LinkMeasurement, Sweep, describe
+from .job import Job
+from .run import Process
+
+if TYPE_CHECKING:
+    from ..engine.exchange import Exchange
+    from .tell import Tell
+
+_PORT = 64
+
+
+async def do_session(exchange: Exchange, document: dict[str, Any] | None, tell: Tell) -> None:
+    """Do what a document says, which rank 0 has, and tell the results at rank 0.
+
+    Args:
+        exchange: The messages of this process.
+        document: What is to be done; None at the other processes.
+        tell: Called with what happens.
+
+    Raises:
+        ClusterError: A process is lost, or a result cannot be trusted.
+        PlanError: There are too few processes.
+    """
+    work = await _broadcast(exchange, document)
+    jobs = tuple(Job.from_dict(job) for job in work["jobs"])
+    hosts, wire = await _places(exchange, work)
+    _check_size(exchange, jobs)
+    process = Process(exchange, hosts, wire, tell)
+    await process.prepare()
+    if work["sweep"] is not None:
+        await _measure_link(exchange, process, Sweep.from_dict(work["sweep"]), hosts, wire, tell)
+    if work["devices"] is not None:
+        await _measure_devices(exchange, work["devices"], hosts, tell)
+    for job in jobs:
+        alive = [rank for rank in range(exchange.size) if rank not in exchange.lost]
+        await exchange.barrier(alive, quiet=True)
+        measured = await process.do(job)
+        if measured is not None:
+            tell(measured=measured.to_dict())
+
+
+async def _broadcast(exchange: Exchange, document: dict[str, Any] | None) -> dict[str, Any]:
+    if exchange.rank == 0 and document is not None:
+        await asyncio.gather(*(exchange.send_document(document, other) for other in range(1, exchange.size)))
+        return document
+    received: dict[str, Any] = await exchange.receive_document(0)
+    return received
+
+
+async def _places(exchange: Exchange, work: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+    """Return the hosts by rank and the wire: as told, or where nobody told, as the processes find them."""
+    if work["wire"] is not None:
+        return tuple(work["hosts"]), work["wire"]
+    names = await exchange.gather_documents(socket.gethostname())
+    found = await _broadcast(exchange, {"names": names} if names else None)
+    several = len(set(found["names"])) > 1
+    return (tuple(found["names"]), "network") if several else ((), "loopback of one machine")
+
+
+def _check_size(exchange: Exchange, jobs: tuple[Job, ...]) -> None:
+    for job in jobs:
+        if len(job.ranks) > exchange.size:
+            raise PlanError(
+                f"{job.plan.workers} workers with a {job.plan.server} server are {len(job.ranks)} processes, but "
+                f"{exchange.size} were started. Start more, or give fewer workers."
+            )
+
+
+async def _measure_link(
+    exchange: Exchange, process: Process, sweep: Sweep, hosts: tuple[str, ...], wire: str, tell: Tell
+) -> None:
+    if sweep.ranks > exchange.size:
+        raise PlanError(f"the link between {sweep.ranks} hosts needs as many processes; {exchange.size} were started.")
+
+    def progress(share: float) -> None:
+        tell(progress=share)
+
+    measurement = LinkMeasurement(exchange, sweep, progress, process.name, loopback=not hosts)
+    told = await measurement.measure()
+    if told is not None:
+        tell(link=describe(told, wire, exchange.engine.name).to_dict())
+
+
+async def _measure_devices(exchange: Exchange, wanted: dict[str, Any], hosts: tuple[str, ...], tell: Tell) -> None:
+    """Time copies to and from the device of rank 0, and collectives among the devices of all processes."""
+    from ..transport.collectives import collective_times, join_processes  # noqa: PLC0415 - JAX
+    from ..transport.copies import copy_times  # noqa: PLC0415
+
+    sizes = tuple(wanted["sizes"])
+    if exchange.size > 1:
+        port = await _free_port(exchange)
+        coordinator = f"{hosts[0] if hosts else '127.0.0.1'}:{port}"
+        await asyncio.to_thread(join_processes, coordinator, exchange.size, exchange.rank)
+    collectives = await asyncio.to_thread(collective_times, sizes)
+    if exchange.rank == 0:
+        copies = await asyncio.to_thread(copy_times, sizes)
+        rows = {"collectives": [one.to_dict() for one in collectives], "copies": [one.to_dict() for one in copies]}
+        tell(devices=rows)
+    await exchange.barrier(quiet=True)
+
+
+async def _free_port(exchange: Exchange) -> int:
+    """Return a port that is free at rank 0."""
+    word = np.zeros(1, np.int64)
+    if exchange.rank > 0:
+        await exchange.receive(word, 0, _PORT)
+        return int(word[0])
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        word[0] = probe.getsockname()[1]
+    await asyncio.gather(*(exchange.send(word, other, _PORT) for other in range(1, exchange.size)))
+    return int(word[0])

@@ -1,0 +1,93 @@
+"""Signs of life: a process whose host, link or self is gone is reported within seconds, and given up in time.
+
+An MPI library notices that a process has died, not that a cable was pulled: TCP tries again for a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..engine.base import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..engine.exchange import Exchange
+
+_TAG = 32
+BEAT_S = 1.0
+
+
+class Watch:
+    """Watches the processes that this one talks to, while its block lasts.
+
+    Args:
+        exchange: The messages of this process.
+        peers: Ranks of the others.
+        silent_s: Report one that is not heard of for so long [s].
+        patience_s: Give it up after so long [s].
+        report: Called with a sentence.
+        name: Returns what to call a rank.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        peers: Iterable[int],
+        silent_s: float,
+        patience_s: float,
+        report: Callable[[str], object],
+        name: Callable[[int], str],
+    ) -> None:
+        self._exchange, self._peers = exchange, tuple(peers)
+        self._silent_s, self._patience_s = silent_s, patience_s
+        self._report, self._name = report, name
+        self._heard: dict[int, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> None:
+        now = time.monotonic()
+        self._heard = dict.fromkeys(self._peers, now)
+        jobs = [job(peer) for peer in self._peers for job in (self._beat, self._listen, self._judge)]
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+
+    async def __aexit__(self, *exception: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _beat(self, peer: int) -> None:
+        sign = np.zeros(1, np.int8)
+        while peer not in self._exchange.lost:
+            try:
+                await self._exchange.send(sign, peer, _TAG, quiet=True)
+            except ClusterError:
+                return
+            await asyncio.sleep(BEAT_S)
+
+    async def _listen(self, peer: int) -> None:
+        sign = np.zeros(1, np.int8)
+        while peer not in self._exchange.lost:
+            try:
+                await self._exchange.receive(sign, peer, _TAG, quiet=True)
+            except ClusterError:
+                return
+            self._heard[peer] = time.monotonic()
+
+    async def _judge(self, peer: int) -> None:
+        reported = False
+        while peer not in self._exchange.lost:
+            await asyncio.sleep(BEAT_S / 4)
+            silent = time.monotonic() - self._heard[peer]
+            if silent > self._patience_s:
+                self._exchange.lose(
+                    peer,
+                    f"{self._name(peer)} was silent for {silent:.0f} s: its host, its link or the process is down.",
+                )
+            elif silent > self._silent_s and not reported:
+                self._report(f"{self._name(peer)} has been silent for {silent:.1f} s; its link may be down.")
+            reported = silent > self._silent_s

@@ -1,0 +1,1 @@
+"""Messages between processes on one or many hosts: a small interface, and MPI behind it."""
