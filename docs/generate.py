@@ -167,7 +167,8 @@ predictions know nothing else of the network ([ADR 0018](adr/0018-predictions-fr
 CLUSTER_SPEEDUPS = """
 ## Speedups, measured and predicted
 
-The thesis has no schedule: its central server is `fair`, for which it takes the mean of best and worst.
+Each cell is measured / predicted. The thesis has no schedule: its central server is `fair`, for which it takes the mean
+of best and worst.
 
 | network | mode | server | {workers} |
 | --- | --- | --- | {columns} |
@@ -185,8 +186,13 @@ def cluster() -> str:
     lines_ = [_cluster_row(name, groups[name]) for name in sorted(groups)]
     lines_.append(_cluster_row("all", rows))
     counts = sorted({int(row["workers"]) for row in rows if int(row["workers"]) > 1})
-    head = {"workers": " | ".join(f"{count} workers" for count in counts), "columns": " | ".join(["---:"] * len(counts))}
-    return CLUSTER_HEAD.format(**facts) + "".join(lines_) + CLUSTER_SPEEDUPS.format(**head) + _cluster_table(rows, counts)
+    head = {
+        "workers": " | ".join(f"{count} workers" for count in counts),
+        "columns": " | ".join(["---:"] * len(counts)),
+    }
+    return (
+        CLUSTER_HEAD.format(**facts) + "".join(lines_) + CLUSTER_SPEEDUPS.format(**head) + _cluster_table(rows, counts)
+    )
 
 
 def _cluster_group(row: dict[str, str]) -> str:
@@ -199,9 +205,7 @@ def _cluster_row(name: str, rows: list[dict[str, str]]) -> str:
     errors = [abs(float(row["error"])) for row in rows]
     thesis = [abs(float(row["measured_s"]) / float(row["thesis_s"]) - 1) for row in rows]
     held = sum(row["interval_hit"] == "True" for row in rows) / len(rows)
-    return (
-        f"| {name} | {len(rows)} | {median(errors):.2%} | {max(errors):.1%} | {held:.0%} | {median(thesis):.1%} |\n"
-    )
+    return f"| {name} | {len(rows)} | {median(errors):.2%} | {max(errors):.1%} | {held:.0%} | {median(thesis):.1%} |\n"
 
 
 def _cluster_table(rows: list[dict[str, str]], counts: list[int]) -> str:

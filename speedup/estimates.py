@@ -120,6 +120,11 @@ def plan_kinds(
     return [(mode, server, one) for mode, server in product(modes, servers) for one in of_server[server]]
 
 
+def _even(shares: tuple[float, ...]) -> bool:
+    """Return whether shares are equal, or as equal as whole elements allow."""
+    return not shares or max(shares) * len(shares) < 1.001
+
+
 @dataclass(frozen=True, slots=True)
 class _Rows:
     """The rows of one kind of plan: one value a worker count, or one for all of them."""
@@ -197,7 +202,10 @@ class _Table:
         sequential = self.batches * self.inputs.grad_law.mean_s
         intervals = [
             speedup_interval(
-                question, one, sequential, self.inputs.plan_doubt(question.mode, question.server, question.workers)
+                question,
+                one,
+                sequential,
+                self.inputs.plan_doubt(question.mode, question.server, question.workers, equal=_even(question.shares)),
             )
             for question, one in zip(questions, found, strict=True)
         ]
@@ -226,7 +234,7 @@ class _Table:
             workers=workers,
             batches=self.batches,
             t_grad=self.inputs.part_law(workers) if split else self.inputs.grad_law,
-            t_comm=self.inputs.transfer_law(mode, server, schedule, workers),
+            t_comm=self.inputs.transfer_law(mode, server, schedule, workers, equal=_even(shares)),
             shares=shares,
         )
 

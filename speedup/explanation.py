@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sympy import Expr, Symbol
 
-    from speedup.cluster import Link
+    from speedup.cluster import Link, MeasuredLink
     from speedup.gradient_time import BatchTime
     from speedup.inputs import Inputs
     from speedup.profile import Profile
@@ -162,7 +162,7 @@ def explain(
     schedule: str | None = None,
     method: str = "thesis",
     placement: str = "equal",
-    network: str | Link | None = None,
+    network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
 ) -> Explanation:
     """Return the formula of one plan with the numbers put in.

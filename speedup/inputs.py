@@ -119,7 +119,9 @@ class Inputs:
         part = self.formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([workers]))
         return self.grad_law.scaled(float(np.squeeze(part)) / workers / self.t_grad_s)
 
-    def transfer_law(self, mode: UpdateMode, server: ServerKind, schedule: Schedule, workers: int) -> Law:
+    def transfer_law(
+        self, mode: UpdateMode, server: ServerKind, schedule: Schedule, workers: int, *, equal: bool = True
+    ) -> Law:
         """Return the law of t_comm as the transfers of a plan see it.
 
         Where a link was measured with several flows over it, their shares are a little uneven, and several flows over
@@ -130,20 +132,22 @@ class Inputs:
             server: Where the weights live.
             schedule: How the server's link is shared.
             workers: N.
+            equal: Whether a distributed server's shares are equal; if not, the link of the fullest unit alone is full.
         """
         link = self.link
         if not isinstance(link, MeasuredLink) or workers == 1:
             return self.comm_law
         excess, spread = 1.0, 0.0
         if server is ServerKind.DISTRIBUTED:
-            excess, spread, _ = link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+            measured, spread, _ = link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+            excess = measured if equal else 1.0
         elif schedule is Schedule.FAIR:
             spread = link.cv_of_flows(workers)
         return Law.named(LawKind.GAMMA, self.comm_law.mean_s * excess, max(self.comm_law.cv, spread))
 
-    def plan_doubt(self, mode: UpdateMode, server: ServerKind, workers: int) -> Doubt:
+    def plan_doubt(self, mode: UpdateMode, server: ServerKind, workers: int, *, equal: bool = True) -> Doubt:
         """Return how surely the times of a plan are known: for workers out of step on a measured link, less surely."""
-        if not isinstance(self.link, MeasuredLink) or server is not ServerKind.DISTRIBUTED:
+        if not isinstance(self.link, MeasuredLink) or server is not ServerKind.DISTRIBUTED or not equal:
             return self.doubt
         _, _, doubt = self.link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
         return replace(self.doubt, model=math.hypot(self.doubt.model, doubt))

@@ -124,7 +124,7 @@ class Measured:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in sorted(self.shares().items()))
         counted = "not counted" if self.counted_bytes is None else f"{show_bytes(self.counted_bytes)} on the interfaces"
         lines = [
-            f"{', '.join(words)}: {plan.workers} workers, {self.batches} batches",
+            f"{', '.join(words)}: {plan.workers} worker{'s' * (plan.workers > 1)}, {self.batches} batches",
             f"     t_train  {show_seconds(self.time_s)}",
             f"  throughput  {self.throughput:.4g} batches/s",
             f"     compute  {self.compute}, {show_seconds(self.t_grad_s)} for a worker's part",

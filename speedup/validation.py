@@ -301,11 +301,13 @@ KINDS = (
 
 def predict(case: Case, method: str = "auto") -> Estimate:
     """Return what the model says of a plan, from the profile's measured link."""
-    plan = case.plan
-    # A ring all-reduce moves what equal shares of a distributed server move.
-    server = ServerKind.DISTRIBUTED if plan.server is ServerKind.ALLREDUCE else plan.server
+    plan, profile, server = case.plan, case.profile, case.plan.server
+    if server is ServerKind.ALLREDUCE:
+        # A ring moves what equal shares of a distributed server move, but one flow at a time and direction.
+        server = ServerKind.DISTRIBUTED
+        profile = replace(profile, link=profile.link and replace(profile.link, exchanges=()))
     table = estimate(
-        case.profile,
+        profile,
         workers=plan.workers,
         batches=case.batches,
         modes=plan.mode,

@@ -83,8 +83,6 @@ class Job:
         element_bytes: Bytes of an element on the wire.
         warmup: Iterations of transfers before the run, which open connections and their windows.
         training: What is computed, where it is real.
-        silent_s: A process that is not heard of for so long is reported [s].
-        patience_s: And given up after so long [s].
     """
 
     plan: Plan
@@ -95,8 +93,6 @@ class Job:
     element_bytes: int = 4
     warmup: int = 1
     training: Training | None = None
-    silent_s: float = 3.0
-    patience_s: float = 20.0
 
     def __post_init__(self) -> None:
         whole("batches", self.batches)
@@ -141,11 +137,6 @@ class Job:
         full, rest = divmod(self.batches, len(workers))
         everything = [workers] * full + ([workers[:rest]] if rest else [])
         return list(enumerate(everything))[start:]
-
-    @property
-    def hosts(self) -> int:
-        """Hosts that it needs, one a process."""
-        return len(self.ranks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the job as a plain document."""

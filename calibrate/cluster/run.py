@@ -21,7 +21,6 @@ from .reducers import Reducer
 from .servers import Pool, Server, Tag
 from .shards import EmulatedComputation, EmulatedShard
 from .timeline import Recorder, Span, timeline
-from .watch import Watch
 from .workers import Worker
 
 if TYPE_CHECKING:
@@ -104,22 +103,15 @@ class Process:
             return None
         self._warnings = []
         cast = await self._cast(job)
-        others = [rank for rank in self._partners(job) if rank != self._exchange.rank]
-        async with Watch(self._exchange, others, job.silent_s, job.patience_s, self._warn, self.name):
-            start = await self._agree(job, cast)
-            if job.warmup:
-                await self._warm_up(job)
-            return await self._measure(job, cast, start)
+        start = await self._agree(job, cast)
+        if job.warmup:
+            await self._warm_up(job)
+        return await self._measure(job, cast, start)
 
-    def _warn(self, sentence: str) -> None:
+    def warn(self, sentence: str) -> None:
+        """Tell the user something at once, and with the result."""
         self._warnings.append(sentence)
         self._tell(report=sentence)
-
-    def _partners(self, job: Job) -> tuple[int, ...]:
-        """Return the processes that this one talks to."""
-        if job.plan.server in {ServerKind.ALLREDUCE, ServerKind.DISTRIBUTED}:
-            return job.ranks
-        return job.worker_ranks if self._exchange.rank in job.server_ranks else job.server_ranks
 
     async def _cast(self, job: Job) -> Cast:
         if job.compute is Compute.REAL:
@@ -181,10 +173,11 @@ class Process:
             losses.append(loss)
             self._tell(progress=len(losses) / updates)
 
+        loopback = not self._hosts
+        # Before the others can have begun: on one machine all share an interface.
+        before, counted = self._exchange.sent_bytes, interface_bytes(loopback=loopback)
         await self._exchange.barrier(job.ranks)
         recorder.start(await self._told_by_first(job, time.monotonic()))
-        loopback = not self._hosts
-        before, counted = self._exchange.sent_bytes, interface_bytes(loopback=loopback)
         try:
             await self._play(job, cast, recorder, on_update, start)
         except BaseException:
@@ -210,8 +203,10 @@ class Process:
         return self._result(job, start, taken, documents, alive) if documents else None
 
     async def _collect(self, job: Job, cast: Cast) -> None:
-        """Give the first worker the weights after the last update."""
+        """Give the first worker, if it is still there, the weights after the last update."""
         layout, worker = Layout.of(job.plan, job.tensor_elements), job.worker_ranks[0]
+        if worker in self._exchange.lost:
+            return
         tasks = []
         if cast.shard is not None and job.server_ranks:
             tasks.append(self._exchange.send(cast.shard.content, worker, Tag.WEIGHTS))
@@ -235,7 +230,7 @@ class Process:
             tasks.append(worker.work_pool() if asynchronous else worker.work_rounds(job.rounds(start)))
         if cast.shard is not None:
             first = self._exchange.rank == job.server_ranks[0]
-            server = Server(self._exchange, job, cast.shard, recorder, on_update if first else _ignore, self._warn)
+            server = Server(self._exchange, job, cast.shard, recorder, on_update if first else _ignore, self.warn)
             pool = Pool(job.batches, start) if first else None
             tasks.append(
                 server.serve_pool(job.worker_ranks, pool) if asynchronous else server.serve_rounds(job.rounds(start))

@@ -150,7 +150,7 @@ class Server:
             raise lost[-1]
 
     async def _hand_out(self, worker: int, pool: Pool) -> None:
-        """Give a worker batches: each is asked for while the one before is computed, so that nobody waits for it."""
+        """Give a worker batches as it asks for them."""
         asked, ticket = np.zeros(1, np.int64), 0
         while ticket >= 0:
             await self._exchange.receive(asked, worker, Tag.ASK)

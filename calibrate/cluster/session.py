@@ -13,6 +13,7 @@ from speedup.errors import PlanError
 from ..transport.links import LinkMeasurement, Sweep, describe
 from .job import Job
 from .run import Process
+from .watch import Watch
 
 if TYPE_CHECKING:
     from ..engine.exchange import Exchange
@@ -38,6 +39,19 @@ async def do_session(exchange: Exchange, document: dict[str, Any] | None, tell: 
     hosts, wire = await _places(exchange, work)
     _check_size(exchange, jobs)
     process = Process(exchange, hosts, wire, tell)
+    async with Watch(exchange, work["silent_s"], work["patience_s"], process.warn, process.name):
+        await _do(exchange, process, work, jobs, hosts, wire, tell)
+
+
+async def _do(
+    exchange: Exchange,
+    process: Process,
+    work: dict[str, Any],
+    jobs: tuple[Job, ...],
+    hosts: tuple[str, ...],
+    wire: str,
+    tell: Tell,
+) -> None:
     await process.prepare()
     if work["sweep"] is not None:
         await _measure_link(exchange, process, Sweep.from_dict(work["sweep"]), hosts, wire, tell)

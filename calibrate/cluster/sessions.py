@@ -51,6 +51,8 @@ START_S = 120.0
 """Time that a session may take to begin [s]."""
 SILENCE_S = 60.0
 """Time without a sign of life after which a session is ended [s]."""
+SILENT_S, PATIENCE_S = 3.0, 20.0
+"""A process that another does not hear of for so long is reported, and given up [s]."""
 _END_S = 1.0
 
 
@@ -60,6 +62,8 @@ def run_jobs(
     *,
     on_progress: Callable[[int, float], object] | None = None,
     on_report: Callable[[str], object] | None = None,
+    silent_s: float = SILENT_S,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[Measured]:
     """Run jobs on hosts, one after another, with one start of the processes.
 
@@ -68,6 +72,8 @@ def run_jobs(
         hosts: Where; None for the testbed around this process, or this machine.
         on_progress: Called with the number of the job and the share of it that is done.
         on_report: Called with what the user should know at once.
+        silent_s: A process that another does not hear of for so long is reported [s].
+        patience_s: And given up after so long [s].
 
     Yields:
         What each job measured.
@@ -79,7 +85,8 @@ def run_jobs(
     """
     work = tuple(jobs)
     ranks = max(len(job.ranks) for job in work)
-    found = _session({"jobs": [job.to_dict() for job in work]}, ranks, len(work), hosts, on_progress, on_report)
+    document = {"jobs": [job.to_dict() for job in work], "silent_s": silent_s, "patience_s": patience_s}
+    found = _session(document, ranks, len(work), hosts, on_progress, on_report)
     yield from cast("Iterator[Measured]", found)
 
 
@@ -177,6 +184,8 @@ def _session(
         "devices": None,
         "hosts": list(places.names[:ranks]),
         "wire": wire_of(places),
+        "silent_s": SILENT_S,
+        "patience_s": PATIENCE_S,
     }
     heard = _Heard(on_progress or _ignore, on_report or _ignore)
     if launched():

@@ -14,7 +14,7 @@ import numpy as np
 from ..engine.base import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ..engine.exchange import Exchange
 
@@ -22,12 +22,20 @@ _TAG = 32
 BEAT_S = 1.0
 
 
+_EVERYBODY = 16
+
+
+def watched(exchange: Exchange) -> list[int]:
+    """Return whom a process watches: all others, or in a large run the first, which watches all."""
+    everybody = exchange.size <= _EVERYBODY or exchange.rank == 0
+    return [rank for rank in range(exchange.size if everybody else 1) if rank != exchange.rank]
+
+
 class Watch:
-    """Watches the processes that this one talks to, while its block lasts.
+    """Watches other processes while its block lasts.
 
     Args:
         exchange: The messages of this process.
-        peers: Ranks of the others.
         silent_s: Report one that is not heard of for so long [s].
         patience_s: Give it up after so long [s].
         report: Called with a sentence.
@@ -37,13 +45,12 @@ class Watch:
     def __init__(
         self,
         exchange: Exchange,
-        peers: Iterable[int],
         silent_s: float,
         patience_s: float,
         report: Callable[[str], object],
         name: Callable[[int], str],
     ) -> None:
-        self._exchange, self._peers = exchange, tuple(peers)
+        self._exchange, self._peers = exchange, watched(exchange)
         self._silent_s, self._patience_s = silent_s, patience_s
         self._report, self._name = report, name
         self._heard: dict[int, float] = {}

@@ -55,21 +55,26 @@ class Worker:
         number, batch = 0, await self._ticket()
         while batch >= 0:
             await self._tell_all(Wish.PULL, number)
-            following = asyncio.ensure_future(self._ticket())
-            await self._iterate(number, batch)
-            batch = await following
+            await self._pull(number)
+            await self._compute(number, batch)
+            # Asked for while the gradient goes, so that nobody waits for a number.
+            batch, _ = await asyncio.gather(self._ticket(), self._push())
             number += 1
         await self._tell_all(Wish.LEAVE)
 
     async def _iterate(self, number: int, batch: int) -> None:
         await self._pull(number)
+        await self._compute(number, batch)
+        await self._push()
+
+    async def _compute(self, number: int, batch: int) -> None:
+        """Compute a gradient, and announce it."""
         with self._recorder.span(self._exchange.rank, number, Stage.COMPUTE):
             samples, loss = await self._computation(
                 batch, self._index if self._split else 0, self._workers if self._split else 1
             )
         # Before the gradients, which would hold up a small message.
         await self._tell_all(Wish.PUSH, number, samples, loss)
-        await self._push()
 
     async def _pull(self, number: int) -> None:
         weights = self._computation.weights

@@ -101,6 +101,7 @@ class LinkMeasurement:
     async def measure(self) -> dict[str, Any] | None:
         """Measure, and return the samples at rank 0."""
         before, counted = self._exchange.sent_bytes, interface_bytes(loopback=self._loopback)
+        await self._exchange.barrier()
         rows = await self._pairs() if self._exchange.rank < 2 else []
         flows = await self._concurrent()
         exchanges = [await self._exchanges(hosts) for hosts in self._sweep.exchanges]
@@ -244,9 +245,9 @@ def fit_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, f
     """Return latency [s] and seconds a byte of transfers, by least squares of relative errors; no latency below 0.
 
     Example:
-        >>> latency, per_byte = fit_line([1e3, 1e6, 1e8], [1.00001e-3, 1.01e-2, 1.0010])
+        >>> latency, per_byte = fit_line([1e3, 1e6, 1e8], [1.01e-3, 1.1e-2, 1.001])
         >>> round(latency, 6), round(1 / per_byte)
-        (0.0011, 100010010)
+        (0.001, 100000000)
     """
     times, design = np.asarray(seconds), np.column_stack([np.ones(len(sizes)), sizes])
     from scipy.optimize import nnls  # noqa: PLC0415 - slow, and only a fit needs it

@@ -82,14 +82,14 @@ def test_a_killed_server_ends_the_run_with_a_message():
 @pytest.mark.parametrize("bed", [(3, "100mbit")], indirect=True)
 def test_a_link_that_goes_down_is_reported_within_seconds_and_ends_the_run_in_time(bed):
     job = emulated(2, "sync-join", "central", elements=300_000, t_grad=0.1, batches=400)
-    job = replace(job, silent_s=2.0, patience_s=6.0)
     program = (
         "import json, sys, time\n"
         "from calibrate.cluster.job import Job\n"
         "from calibrate.cluster.sessions import run_jobs\n"
         "say = lambda word: print(word, flush=True)\n"
         "job = Job.from_dict(json.loads(sys.argv[1]))\n"
-        "for _ in run_jobs([job], on_progress=lambda *_: say('running'), on_report=say): pass\n"
+        "for _ in run_jobs(\n"
+        "    [job], on_progress=lambda *_: say('running'), on_report=say, silent_s=2.0, patience_s=6.0): pass\n"
     )
     process = bed.popen(
         [sys.executable, "-c", program, json.dumps(job.to_dict())],
