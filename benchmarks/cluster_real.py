@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import record
@@ -59,24 +61,31 @@ def timings(repeats: int) -> list[dict[str, Any]]:
     """Return predicted and measured times."""
     rows: list[dict[str, Any]] = []
     for network, batch, rounds in NETWORKS:
-        profile = one_core_profile(network, batch)
-        payload = profile.workload.payload_bytes
-        link = measure_link(sweep_to(max(4 * payload, 10**7), [payload], seconds=0.5))
-        known = replace(profile, link=link)
-        for workers in (1, 2):
-            for mode in ("sync-join", "async"):
+        for repeat in range(repeats):
+            # Each time anew: what else the machine does changes within minutes.
+            profile = one_core_profile(network, batch)
+            payload = profile.workload.payload_bytes
+            link = measure_link(sweep_to(max(4 * payload, 10**7), [payload], seconds=0.5))
+            for workers, mode in product((1, 2), ("sync-join", "async")):
                 words = {"workers": workers, "mode": mode, "schedule": "semaphore"}
-                for _ in range(repeats):
-                    result = measured(words, network, rounds * workers, batch=batch)
-                    row = compare(Case(known, result.plan, rounds * workers), result).to_dict()
-                    rows.append({**row, "batch": batch, "t_grad_run_s": result.t_grad_s})
-                    print(
-                        f"{network} {workers} {mode}: measured {result.time_s:.4g} s, predicted "
-                        f"{row['predicted_s']:.4g} s, {row['error']:+.1%}; t_grad {profile.t_grad_s:.4g} s calibrated, "
-                        f"{result.t_grad_s:.4g} s in the run",
-                        flush=True,
-                    )
+                result = measured(words, network, rounds * workers, batch=batch)
+                row = compare(Case(replace(profile, link=link), result.plan, rounds * workers), result).to_dict()
+                rows.append({**row, "batch": batch, "repeat": repeat, "t_grad_run_s": result.t_grad_s})
+                print(
+                    f"{network} {workers} {mode}: measured {result.time_s:.4g} s, predicted "
+                    f"{row['predicted_s']:.4g} s, {row['error']:+.1%}; t_grad {profile.t_grad_s:.4g} s calibrated, "
+                    f"{result.t_grad_s:.4g} s in the run",
+                    flush=True,
+                )
+    _summarise(rows)
     return rows
+
+
+def _summarise(rows: list[dict[str, Any]]) -> None:
+    kinds = {(row["network"], row["workers"], row["mode"]) for row in rows}
+    for kind in sorted(kinds):
+        errors = [row["error"] for row in rows if (row["network"], row["workers"], row["mode"]) == kind]
+        print(*kind, f"median {median(errors):+.1%} of {len(errors)}, {min(errors):+.1%} to {max(errors):+.1%}")
 
 
 def accuracies(data: str, folder: str | None) -> list[dict[str, Any]]:

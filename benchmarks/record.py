@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
-import io
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
 from calibrate import describe_device
-from speedup.files import write_atomically
+from speedup.files import write_rows
 
 RESULTS = Path(__file__).parents[1] / "data" / "results"
-
-
-def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
-    """Write rows as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return write_atomically(path, text.getvalue())
 
 
 def write(name: str, rows: list[dict[str, object]], packages: tuple[str, ...], seed: int | None = None) -> Path:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - the parser reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from speedup.errors import PlanError
-from speedup.files import check_writable, write_atomically
+from speedup.files import check_writable, write_rows
 from speedup.units import bandwidth
 
 if TYPE_CHECKING:
@@ -79,7 +77,7 @@ def transport(
 
     sessions = load_cluster()
     if devices:
-        found = sessions.measure_devices(_doubling(largest), processes, sessions.named_hosts(hosts), on_report=_warn)
+        found = sessions.measure_devices(largest, processes, sessions.named_hosts(hosts), on_report=_warn)
         print(json.dumps(found, indent=1) if json_ else "\n".join(device_lines(found)))
         return
     for path in (*profiles, *([out] if out else [])):
@@ -183,7 +181,7 @@ def run(
     with _shown(quiet=quiet) as show:
         (measured,) = sessions.run_jobs([job], sessions.named_hosts(hosts), on_progress=show("run", 1), on_report=_warn)
     if timeline is not None:
-        _write_rows(timeline, list(measured.timeline))
+        write_rows(timeline, list(measured.timeline))
     print(measured.to_json() if json_ else measured)
 
 
@@ -235,7 +233,7 @@ def validate_cluster(
             _tell_row(rows[-1], quiet=quiet)
             if out is not None:
                 # After each plan: an interrupted run keeps what it has.
-                _write_rows(out, [row.to_dict() for row in rows])
+                write_rows(out, [row.to_dict() for row in rows])
     validation = Validation(tuple(rows), link)
     print(validation.to_json() if json_ else validation)
     if out is not None:
@@ -256,14 +254,6 @@ def _tell_row(row: Comparison, *, quiet: bool) -> None:
 
     if not quiet:
         print("  ".join(cell for cell in row_cells(row) if cell), file=sys.stderr, flush=True)
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue())
 
 
 @contextmanager

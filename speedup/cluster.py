@@ -11,11 +11,9 @@ from typing import Any, ClassVar
 
 from speedup.errors import ProfileError, UnitError
 from speedup.files import write_atomically
-from speedup.units import bandwidth, not_negative, positive, show_bandwidth, show_seconds, whole
+from speedup.units import QUANTILE, bandwidth, not_negative, positive, show_bandwidth, show_seconds, whole
 
 LINK_SCHEMA = "speedup.link/1"
-QUANTILE = 1.6448536269514722
-"""Of the normal law, at 95 %: half of a 90 % interval in standard deviations."""
 _STRICT: dict[str, object] = {"extra": "forbid", "allow_inf_nan": False}
 
 

@@ -28,8 +28,8 @@ from speedup.plans import (
     one_of,
     some_of,
 )
-from speedup.tables import FORMULAS, QUANTILE, Estimate, EstimateTable, Family, Status, status_index
-from speedup.units import whole
+from speedup.tables import FORMULAS, Estimate, EstimateTable, Family, Status, status_index
+from speedup.units import QUANTILE, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,7 @@ from speedup.queueing import (
 )
 from speedup.queueing.runs import lockstep_excess_s
 from speedup.simulation import Scenario, play
-from speedup.tables import QUANTILE
+from speedup.units import QUANTILE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speedup.errors import SpeedupError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class FileError(SpeedupError):
@@ -38,6 +44,19 @@ def write_atomically(path: str | Path, text: str) -> Path:
         FileError: The file cannot be written; what was there before is still there.
     """
     return write_bytes_atomically(path, text.encode())
+
+
+def write_rows(path: str | Path, rows: Sequence[Mapping[str, object]]) -> Path:
+    """Write rows as CSV, atomically; the first names the columns.
+
+    Raises:
+        FileError: The file cannot be written; what was there before is still there.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_atomically(path, text.getvalue())
 
 
 def write_bytes_atomically(path: str | Path, content: bytes) -> Path:

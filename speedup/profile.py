@@ -79,8 +79,8 @@ class Timing:
     level: float | None = None
     uncontended_s: float | None = None
     cv: float | None = None
-    samples_s: tuple[float, ...] = ()
-    steps_s: tuple[float, ...] = ()
+    samples_s: tuple[float, ...] = field(default=(), repr=False)
+    steps_s: tuple[float, ...] = field(default=(), repr=False)
     loops: int | None = None
     warmup: int | None = None
     stable: bool | None = None

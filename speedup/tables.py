@@ -134,8 +134,6 @@ COLUMNS = tuple(field.name for field in fields(Estimate))
 
 LEVEL = 0.9
 """Probability with which the speedup of a run lies in its interval."""
-QUANTILE = 1.6449
-"""Of the standard normal law, for an interval of that level."""
 FORMULAS = ("thesis", "exact")
 """Methods that are formulas of constant times."""
 _BY_ROW = ("workers", "time_s", "t_grad_worker_s", "status", "equation", "estimator", "low", "high")

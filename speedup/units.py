@@ -8,6 +8,9 @@ from numbers import Integral, Real
 
 from speedup.errors import UnitError
 
+QUANTILE = 1.6448536269514722
+"""Of the standard normal law at 95 %: half of a 90 % interval, in standard deviations."""
+
 _PREFIX = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _BANDWIDTH = re.compile(
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*"

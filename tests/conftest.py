@@ -1,7 +1,6 @@
 """Settings shared by all tests."""
 
 import atexit
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -22,27 +21,14 @@ os.environ["SPEEDUP_STORE"] = tempfile.mkdtemp(prefix="speedup-tests-")
 atexit.register(shutil.rmtree, os.environ["SPEEDUP_STORE"], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items):
-    here = [item for item in items if "cluster" in item.path.parts]
-    reason = _missing_mpi()
-    for item in here:
-        if reason and "mpi" in item.fixturenames:
-            item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def _missing_mpi():
-    if importlib.util.find_spec("mpi4py") is None:
-        return "mpi4py is not installed"
+@pytest.fixture(scope="session")
+def mpi():
+    """Skip a test that starts processes with MPI where there is none."""
+    pytest.importorskip("mpi4py")
     try:
         find_mpirun()
     except MissingExtraError as error:
-        return str(error)
-    return ""
-
-
-@pytest.fixture
-def mpi():
-    """Mark a test that starts processes with MPI."""
+        pytest.skip(str(error))
 
 
 @pytest.fixture

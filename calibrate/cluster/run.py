@@ -58,16 +58,20 @@ class Process:
         hosts: Names of the hosts by rank; empty where all processes are on one machine.
         wire: What carries the messages.
         tell: Called with what happens.
+
+    Attributes:
+        hosts: As given.
+        wire: As given.
     """
 
     def __init__(self, exchange: Exchange, hosts: tuple[str, ...], wire: str, tell: Tell) -> None:
-        self._exchange, self._hosts, self._wire, self._tell = exchange, hosts, wire, tell
+        self._exchange, self.hosts, self.wire, self._tell = exchange, hosts, wire, tell
         self._offset_s = 0.0
         self._warnings: list[str] = []
 
     def name(self, rank: int) -> str:
         """Return what to call a rank."""
-        return f"rank {rank} ({self._hosts[rank]})" if rank < len(self._hosts) else f"rank {rank}"
+        return f"rank {rank} ({self.hosts[rank]})" if rank < len(self.hosts) else f"rank {rank}"
 
     async def prepare(self) -> None:
         """Settle the differences of the clocks."""
@@ -136,20 +140,10 @@ class Process:
         known = cast.shard.checkpoints() if cast.shard is not None else None
         documents = await self._exchange.gather_documents(known, job.ranks)
         common = set.intersection(*(set(counts) for counts in documents if counts is not None)) if documents else set()
-        start = int(await self._told_by_first(job, max(common, default=0)))
+        start: int = await self._exchange.broadcast_document(max(common, default=0), job.ranks)
         if start and cast.shard is not None:
             await asyncio.to_thread(cast.shard.restore, start)
         return start
-
-    async def _told_by_first(self, job: Job, value: float) -> float:
-        """Return the value that the first process of a job has."""
-        first, word = job.ranks[0], np.array([value])
-        if self._exchange.rank == first:
-            others = (rank for rank in job.ranks if rank != first)
-            await asyncio.gather(*(self._exchange.send(word, rank, _CLOCK) for rank in others))
-        else:
-            await self._exchange.receive(word, first, _CLOCK)
-        return float(word[0])
 
     async def _warm_up(self, job: Job) -> None:
         """Move as much as the run will, so that connections are open and their windows wide."""
@@ -173,11 +167,11 @@ class Process:
             losses.append(loss)
             self._tell(progress=len(losses) / updates)
 
-        loopback = not self._hosts
+        loopback = not self.hosts
         # Before the others can have begun: on one machine all share an interface.
         before, counted = self._exchange.sent_bytes, interface_bytes(loopback=loopback)
         await self._exchange.barrier(job.ranks)
-        recorder.start(await self._told_by_first(job, time.monotonic()))
+        recorder.start(await self._exchange.broadcast_document(time.monotonic(), job.ranks))
         try:
             await self._play(job, cast, recorder, on_update, start)
         except BaseException:
@@ -253,7 +247,7 @@ class Process:
             t_grad_s=fmean(computing),
             payload_bytes=job.payload_bytes,
             compute=str(job.compute),
-            wire=self._wire,
+            wire=self.wire,
             engine=self._exchange.engine.name,
             sent_bytes=sent,
             counted_bytes=self._counted(documents, alive, sent, warnings),
@@ -266,7 +260,7 @@ class Process:
 
     def _counted(self, documents: list[dict[str, Any]], alive: list[int], sent: int, warnings: list[str]) -> int | None:
         """Return what the interfaces counted, after checking it against what was sent."""
-        if not self._hosts:
+        if not self.hosts:
             counted = int(documents[0]["counted"])
             warning = check_counted(sent, counted, "the loopback interface")
             warnings += [warning] if warning else []

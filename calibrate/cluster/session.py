@@ -6,8 +6,6 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from speedup.errors import PlanError
 
 from ..transport.links import LinkMeasurement, Sweep, describe
@@ -18,8 +16,6 @@ from .watch import Watch
 if TYPE_CHECKING:
     from ..engine.exchange import Exchange
     from .tell import Tell
-
-_PORT = 64
 
 
 async def do_session(exchange: Exchange, document: dict[str, Any] | None, tell: Tell) -> None:
@@ -34,43 +30,27 @@ async def do_session(exchange: Exchange, document: dict[str, Any] | None, tell: 
         ClusterError: A process is lost, or a result cannot be trusted.
         PlanError: There are too few processes.
     """
-    work = await _broadcast(exchange, document)
+    work = await exchange.broadcast_document(document)
     jobs = tuple(Job.from_dict(job) for job in work["jobs"])
     hosts, wire = await _places(exchange, work)
     _check_size(exchange, jobs)
     process = Process(exchange, hosts, wire, tell)
     async with Watch(exchange, work["silent_s"], work["patience_s"], process.warn, process.name):
-        await _do(exchange, process, work, jobs, hosts, wire, tell)
+        await process.prepare()
+        if work["sweep"] is not None:
+            await _measure_link(exchange, process, Sweep.from_dict(work["sweep"]), tell)
+        if work["devices"] is not None:
+            await _measure_devices(exchange, work["devices"], process.hosts, tell)
+        for job in jobs:
+            await _run(exchange, process, job, tell)
 
 
-async def _do(
-    exchange: Exchange,
-    process: Process,
-    work: dict[str, Any],
-    jobs: tuple[Job, ...],
-    hosts: tuple[str, ...],
-    wire: str,
-    tell: Tell,
-) -> None:
-    await process.prepare()
-    if work["sweep"] is not None:
-        await _measure_link(exchange, process, Sweep.from_dict(work["sweep"]), hosts, wire, tell)
-    if work["devices"] is not None:
-        await _measure_devices(exchange, work["devices"], hosts, tell)
-    for job in jobs:
-        alive = [rank for rank in range(exchange.size) if rank not in exchange.lost]
-        await exchange.barrier(alive, quiet=True)
-        measured = await process.do(job)
-        if measured is not None:
-            tell(measured=measured.to_dict())
-
-
-async def _broadcast(exchange: Exchange, document: dict[str, Any] | None) -> dict[str, Any]:
-    if exchange.rank == 0 and document is not None:
-        await asyncio.gather(*(exchange.send_document(document, other) for other in range(1, exchange.size)))
-        return document
-    received: dict[str, Any] = await exchange.receive_document(0)
-    return received
+async def _run(exchange: Exchange, process: Process, job: Job, tell: Tell) -> None:
+    alive = [rank for rank in range(exchange.size) if rank not in exchange.lost]
+    await exchange.barrier(alive, quiet=True)
+    measured = await process.do(job)
+    if measured is not None:
+        tell(measured=measured.to_dict())
 
 
 async def _places(exchange: Exchange, work: dict[str, Any]) -> tuple[tuple[str, ...], str]:
@@ -78,9 +58,9 @@ async def _places(exchange: Exchange, work: dict[str, Any]) -> tuple[tuple[str, 
     if work["wire"] is not None:
         return tuple(work["hosts"]), work["wire"]
     names = await exchange.gather_documents(socket.gethostname())
-    found = await _broadcast(exchange, {"names": names} if names else None)
-    several = len(set(found["names"])) > 1
-    return (tuple(found["names"]), "network") if several else ((), "loopback of one machine")
+    found = await exchange.broadcast_document(names)
+    several = len(set(found)) > 1
+    return (tuple(found), "network") if several else ((), "loopback of one machine")
 
 
 def _check_size(exchange: Exchange, jobs: tuple[Job, ...]) -> None:
@@ -92,19 +72,17 @@ def _check_size(exchange: Exchange, jobs: tuple[Job, ...]) -> None:
             )
 
 
-async def _measure_link(
-    exchange: Exchange, process: Process, sweep: Sweep, hosts: tuple[str, ...], wire: str, tell: Tell
-) -> None:
+async def _measure_link(exchange: Exchange, process: Process, sweep: Sweep, tell: Tell) -> None:
     if sweep.ranks > exchange.size:
         raise PlanError(f"the link between {sweep.ranks} hosts needs as many processes; {exchange.size} were started.")
 
     def progress(share: float) -> None:
         tell(progress=share)
 
-    measurement = LinkMeasurement(exchange, sweep, progress, process.name, loopback=not hosts)
+    measurement = LinkMeasurement(exchange, sweep, progress, process.name, loopback=not process.hosts)
     told = await measurement.measure()
     if told is not None:
-        tell(link=describe(told, wire, exchange.engine.name).to_dict())
+        tell(link=describe(told, process.wire, exchange.engine.name).to_dict())
 
 
 async def _measure_devices(exchange: Exchange, wanted: dict[str, Any], hosts: tuple[str, ...], tell: Tell) -> None:
@@ -114,8 +92,8 @@ async def _measure_devices(exchange: Exchange, wanted: dict[str, Any], hosts: tu
 
     sizes = tuple(wanted["sizes"])
     if exchange.size > 1:
-        port = await _free_port(exchange)
-        coordinator = f"{hosts[0] if hosts else '127.0.0.1'}:{port}"
+        own = _free_port() if exchange.rank == 0 else None
+        coordinator = f"{hosts[0] if hosts else '127.0.0.1'}:{await exchange.broadcast_document(own)}"
         await asyncio.to_thread(join_processes, coordinator, exchange.size, exchange.rank)
     collectives = await asyncio.to_thread(collective_times, sizes)
     if exchange.rank == 0:
@@ -125,14 +103,8 @@ async def _measure_devices(exchange: Exchange, wanted: dict[str, Any], hosts: tu
     await exchange.barrier(quiet=True)
 
 
-async def _free_port(exchange: Exchange) -> int:
-    """Return a port that is free at rank 0."""
-    word = np.zeros(1, np.int64)
-    if exchange.rank > 0:
-        await exchange.receive(word, 0, _PORT)
-        return int(word[0])
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("", 0))
-        word[0] = probe.getsockname()[1]
-    await asyncio.gather(*(exchange.send(word, other, _PORT) for other in range(1, exchange.size)))
-    return int(word[0])
+        port: int = probe.getsockname()[1]
+        return port

@@ -147,7 +147,7 @@ def measure_link(
 
 
 def measure_devices(
-    sizes: Sequence[int],
+    largest: int,
     processes: int,
     hosts: Hosts | None = None,
     *,
@@ -156,15 +156,18 @@ def measure_devices(
     """Time JAX's collectives among the devices of several processes, and copies to and from the first device.
 
     Args:
-        sizes: Bytes.
+        largest: Bytes of the largest size; they double from 1 KiB.
         processes: How many; one a host.
         hosts: Which; None for the testbed around this process, or this machine.
         on_report: Called with what the user should know at once.
 
     Raises:
         ClusterError: The session ended before its work was done.
+        UnitError: The largest is below 1 KiB.
     """
-    (found,) = _session({"devices": {"sizes": list(sizes)}}, processes, 1, hosts, None, on_report)
+    from ..transport.copies import doubling  # noqa: PLC0415 - JAX
+
+    (found,) = _session({"devices": {"sizes": list(doubling(2**10, largest))}}, processes, 1, hosts, None, on_report)
     return cast("dict[str, Any]", found)
 
 

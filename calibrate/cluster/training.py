@@ -244,7 +244,7 @@ class RealComputation:
             value, gradient, changed = run.derived(frozen, moving, batch)
             return value, flat.vector(gradient), changed
 
-        arguments = (self.weights, run.frozen, self._carried, self._rest, run.make_batch(size))
+        arguments = (self.weights, run.frozen, self._carried, self._rest, _made(run, size))
         executable = jax.jit(derived).lower(*arguments).compile()
         # The first execution of a program is slower than the others.
         jax.block_until_ready(executable(*arguments))  # type: ignore[no-untyped-call]
@@ -332,7 +332,7 @@ class RealShard:
         for gradient in gradients[1:]:
             mean += gradient.content * np.float32(gradient.samples / samples)
         loss = sum(gradient.samples * gradient.loss for gradient in gradients) / samples
-        self._state = self._step(*self._state, mean, jnp.float32(loss))
+        self._state = self._step(*self._state, mean, np.float32(loss))
         # What is being sent keeps the weights from before.
         self.content = np.asarray(self._state[0])
         self.updates += 1
@@ -372,9 +372,13 @@ async def real_cast(job: Job, rank: int) -> Cast:
 
 
 def pin(job: Job, rank: int) -> None:
-    """Keep the threads that this one starts from now on to the cores of its worker."""
+    """Keep the threads that this one starts from now on to the cores of its worker, and as many threads to a server."""
     cores = job.training.cores if job.training else None
-    if cores is None or rank not in job.worker_ranks or not hasattr(os, "sched_setaffinity"):
+    if cores is None:
+        return
+    # Read by JAX when it starts its threads. Several of them wait for one another by spinning, where workers compute.
+    os.environ["NPROC"] = str(cores)
+    if rank not in job.worker_ranks or not hasattr(os, "sched_setaffinity"):
         return
     have = sorted(os.sched_getaffinity(0))
     first = job.worker_ranks.index(rank) * cores

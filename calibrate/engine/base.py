@@ -63,11 +63,13 @@ class Engine(Protocol):
         rank: Its number, from 0.
         size: Number of processes.
         name: What it is built on, with its version.
+        descriptors: Files that can be read when something has arrived; none if it must be asked.
     """
 
     rank: int
     size: int
     name: str
+    descriptors: tuple[int, ...]
 
     def send(self, buffer: NDArray[Any], to: int, tag: int) -> Pending:
         """Start to send a buffer, which must not change until it has been sent.

@@ -1,7 +1,8 @@
-"""Messages as coroutines: one thread that waits for all of them at once, and sleeps between looks.
+"""Messages as coroutines: one thread that waits for all of them at once, and never spins.
 
-Transfers, waiting and computing overlap as tasks of one asyncio loop. A look costs microseconds, and the sleep between
-two looks bounds both the processor time that waiting takes and the delay that it adds.
+Transfers, waiting and computing overlap as tasks of one asyncio loop. Where the engine names descriptors that tell when
+something has arrived, the loop sleeps on them; while much arrives, and with an engine that names none, it sleeps for a
+fixed time between two looks, which bounds both the processor time that waiting takes and the delay that it adds.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 LOOK_S = 0.0005
 """Sleep between two looks at the messages under way [s]."""
 QUIET_LOOK_S = 0.02
-"""The same where nothing is under way but signs of life [s]: a core that computes should not be disturbed."""
+"""The same where nothing is under way but signs of life, or descriptors tell when to look [s]: a core that computes
+should not be disturbed."""
 LARGEST_DOCUMENT = 256 * 2**20
 """Bytes of the longest document that is accepted."""
 _BARRIER, _LENGTH, _DOCUMENT = 101, 102, 103
 # Callbacks of a message that ended may start others: look again at once, a few times.
 _RESTLESS = 4
+# So often in a row was there something to read and yet no message complete: one of many bytes is on its way.
+_BULK = 3
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Exchange:
         self.sent_bytes = 0
         self._under_way: list[_Message] = []
         self._wake: asyncio.Event | None = None
-        self._restless = 0
+        self._restless = self._stirred = 0
 
     def run(self, main: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine to its end, and move messages meanwhile."""
@@ -72,6 +76,8 @@ class Exchange:
 
     async def _main(self, main: Coroutine[Any, Any, Result]) -> Result:
         self._wake = asyncio.Event()
+        for descriptor in self.engine.descriptors:
+            asyncio.get_running_loop().add_reader(descriptor, self._stir)
         progress = asyncio.create_task(self._progress())
         task = asyncio.ensure_future(main)
         # A fault of the loop itself must end the run, not leave it waiting.
@@ -90,13 +96,28 @@ class Exchange:
             raise ClusterError("messages move only inside Exchange.run.")
         while True:
             wake.clear()
-            self._restless = _RESTLESS if self._look() else self._restless - 1
-            if all(message.quiet for message in self._under_way):
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), QUIET_LOOK_S if self._under_way else None)
-            elif self._restless <= 0:
-                time.sleep(LOOK_S)  # timers wait for the next look, by design
+            if self._look():
+                self._restless, self._stirred = _RESTLESS, 0
+            if self._restless <= 0:
+                await self._rest(wake)
+            self._restless -= 1
             await asyncio.sleep(0)
+
+    async def _rest(self, wake: asyncio.Event) -> None:
+        """Sleep until there may be something to see."""
+        hurried = not all(message.quiet for message in self._under_way)
+        if hurried and (self._stirred >= _BULK or not self.engine.descriptors):
+            time.sleep(LOOK_S)  # timers wait for the next look, by design
+        if self.engine.descriptors or not hurried:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), QUIET_LOOK_S if self._under_way else None)
+
+    def _stir(self) -> None:
+        """Look again: something can be read."""
+        self._stirred += 1
+        self._restless = _RESTLESS if self._stirred < _BULK else 1
+        if self._wake is not None:
+            self._wake.set()
 
     def _look(self) -> bool:
         """Settle what has ended, and return whether anything has."""
@@ -206,6 +227,14 @@ class Exchange:
         content = np.zeros(int(length[0]), np.uint8)
         await self.receive(content, source, _DOCUMENT)
         return json.loads(content.tobytes())
+
+    async def broadcast_document(self, document: Any, ranks: Iterable[int] | None = None) -> Any:  # noqa: ANN401
+        """Return the document that the lowest rank of all processes, or of some, has."""
+        first, *others = sorted(range(self.size) if ranks is None else ranks)
+        if self.rank != first:
+            return await self.receive_document(first)
+        await asyncio.gather(*(self.send_document(document, other) for other in others))
+        return document
 
     async def gather_documents(self, document: Any, ranks: Iterable[int] | None = None) -> list[Any]:  # noqa: ANN401
         """Return the documents of all processes, or of some, at the lowest rank; nothing elsewhere."""

@@ -6,6 +6,8 @@ Blocking calls of MPI wait by spinning, which takes the cores that compute; so n
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speedup.errors import MissingExtraError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_CHOSEN = "OMPI_MCA_btl"
 CURE = 'Run: pip install "speedup-toolkit[cluster]"'
 
 
@@ -96,11 +99,14 @@ class MpiEngine:
         rank: Number of this process, from 0.
         size: Number of processes.
         name: The MPI library and its version.
+        descriptors: On which it waits for its sockets, where it uses nothing else.
         mpi: The module ``mpi4py.MPI``.
     """
 
     def __init__(self) -> None:
+        before = _event_polls()
         self.mpi = load_mpi()
+        self.descriptors = tuple(_event_polls() - before) if os.environ.get(_CHOSEN) == "tcp,self" else ()
         self._world = self.mpi.COMM_WORLD
         # Errors are raised where they are met, instead of ending all processes at once.
         self._world.Set_errhandler(self.mpi.ERRORS_RETURN)
@@ -144,6 +150,17 @@ class MpiEngine:
         """Leave the run."""
         if not self.mpi.Is_finalized():
             self.mpi.Finalize()
+
+
+def _event_polls() -> set[int]:
+    """Return the descriptors with which this process waits for others: epoll sets, which can be polled themselves."""
+    listing, found = Path("/proc/self/fd"), set()
+    for link in listing.iterdir() if listing.is_dir() else ():
+        # The one of the listing itself is gone by now.
+        with suppress(FileNotFoundError):
+            if str(link.readlink()) == "anon_inode:[eventpoll]":
+                found.add(int(link.name))
+    return found
 
 
 def launched() -> bool:

@@ -60,7 +60,7 @@ class Sweep:
     @property
     def ranks(self) -> int:
         """Processes that it needs."""
-        return max(2, self.flows + 1 if self.flows > 1 else 2, *self.exchanges, 2)
+        return max(2, self.flows + 1, *self.exchanges)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as a plain document."""
