@@ -146,6 +146,7 @@ class Exchanges:
         payload_bytes: What all shares make up.
         aligned_s: For each repetition in which all began together, half of what each host took for both ways [s].
         staggered_s: The same for each in which they began one after another [s].
+        stagger: By which part of an exchange in step each of them then began later than the one before.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
@@ -154,6 +155,7 @@ class Exchanges:
     payload_bytes: int
     aligned_s: tuple[tuple[float, ...], ...]
     staggered_s: tuple[tuple[float, ...], ...]
+    stagger: float = 0.1
 
     @property
     def phase_s(self) -> float:
@@ -262,27 +264,30 @@ class MeasuredLink:
         near = min(self.flows, key=lambda one: abs(one.count - count), default=None)
         return 0.0 if near is None or count < 2 else near.cv
 
-    def exchange_excess(self, hosts: int, *, aligned: bool) -> tuple[float, float, float]:
+    def near_exchange(self, hosts: int) -> Exchanges | None:
+        """Return the exchange that was measured among about as many hosts; None if none was."""
+        near = min(self.exchanges, key=lambda one: abs(math.log(one.hosts / hosts)), default=None)
+        return near if hosts > 1 else None
+
+    def exchange_excess(self, near: Exchanges, crossing: float | None = None) -> tuple[float, float, float]:
         """Return how much longer an exchange among hosts takes than with perfectly shared links.
 
         Asynchronous workers begin in step and fall out of it, so that they see both: the mean of the two stands for
         them, and half of the difference is in doubt.
 
         Args:
-            hosts: How many; of those measured the nearest counts.
-            aligned: Whether they are kept in step, as a barrier does.
+            near: The exchange measured.
+            crossing: How much longer it takes out of step where links are shared perfectly; None for hosts that are
+                kept in step, as a barrier does.
 
         Returns:
             The ratio, its coefficient of variation among hosts, and the relative doubt about it.
         """
-        near = min(self.exchanges, key=lambda one: abs(math.log(one.hosts / hosts)), default=None)
-        if near is None or hosts < 2:
-            return 1.0, 0.0, 0.0
         perfect = (near.hosts - 1) / near.hosts * self.transfer_time_s(near.payload_bytes)
         in_step = max(1.0, near.phase_s / perfect)
-        if aligned:
+        if crossing is None:
             return in_step, 0.0, 0.0
-        out_of_step = max(in_step, near.alone_s / perfect)
+        out_of_step = max(in_step, near.alone_s / perfect / crossing)
         ratio = (in_step + out_of_step) / 2
         return ratio, near.cv, (out_of_step - in_step) / 2 / ratio / QUANTILE
 

@@ -139,7 +139,7 @@ class Inputs:
             return self.comm_law
         excess, spread = 1.0, 0.0
         if server is ServerKind.DISTRIBUTED:
-            measured, spread, _ = link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+            measured, spread, _ = self._exchange_excess(link, mode, workers)
             excess = measured if equal else 1.0
         elif schedule is Schedule.FAIR:
             spread = link.cv_of_flows(workers)
@@ -149,8 +149,18 @@ class Inputs:
         """Return how surely the times of a plan are known: for workers out of step on a measured link, less surely."""
         if not isinstance(self.link, MeasuredLink) or server is not ServerKind.DISTRIBUTED or not equal:
             return self.doubt
-        _, _, doubt = self.link.exchange_excess(workers, aligned=mode is not UpdateMode.ASYNC)
+        _, _, doubt = self._exchange_excess(self.link, mode, workers)
         return replace(self.doubt, model=math.hypot(self.doubt.model, doubt))
+
+    def _exchange_excess(self, link: MeasuredLink, mode: UpdateMode, workers: int) -> tuple[float, float, float]:
+        near = link.near_exchange(workers)
+        if near is None:
+            return 1.0, 0.0, 0.0
+        if mode is not UpdateMode.ASYNC:
+            return link.exchange_excess(near)
+        from speedup.simulation.crossing import crossing  # noqa: PLC0415 - compiled when first needed
+
+        return link.exchange_excess(near, crossing(near.hosts, near.stagger))
 
     def formula_t_grad_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
         r"""Return what stands for t_grad in the formula of a mode [s], one a worker count where they differ.

@@ -14,6 +14,7 @@ from calibrate.transport.links import default_sizes, fit_line
 from speedup.cluster import Flows, MeasuredLink
 from speedup.errors import ProfileError, UnitError
 from speedup.profile import Profile, Provenance
+from speedup.simulation.crossing import crossing
 
 
 def test_a_link_survives_its_file(tmp_path):
@@ -71,14 +72,28 @@ def test_the_fit_recovers_latency_and_bandwidth(latency, rate):
 def test_exchanges_tell_how_much_longer_shared_links_take():
     known = link(exchanges=EXCHANGES)
     perfect = 7 / 8 * known.transfer_time_s(10**8)
-    assert known.exchange_excess(8, aligned=True) == (pytest.approx(0.76 / perfect), 0.0, 0.0)
-    excess, cv, doubt = known.exchange_excess(8, aligned=False)
+    near = known.near_exchange(8)
+    assert known.exchange_excess(near) == (pytest.approx(0.76 / perfect), 0.0, 0.0)
+    excess, cv, doubt = known.exchange_excess(near, 1.0)
     assert excess == pytest.approx((0.76 + 0.8) / 2 / perfect)  # workers begin in step and fall out of it
     assert cv == pytest.approx(0.125)
     assert doubt == pytest.approx((0.8 - 0.76) / (0.8 + 0.76) / 1.645, rel=1e-3)
-    assert known.exchange_excess(3, aligned=True) == known.exchange_excess(2, aligned=True)
-    assert known.exchange_excess(1, aligned=True) == (1.0, 0.0, 0.0)
-    assert link().exchange_excess(8, aligned=True) == (1.0, 0.0, 0.0)
+    assert known.near_exchange(3).hosts == 2
+    assert known.near_exchange(1) is None
+    assert link().near_exchange(8) is None
+
+
+def test_what_perfectly_shared_links_cost_hosts_out_of_step_is_no_excess():
+    known = link(exchanges=EXCHANGES)
+    near = known.near_exchange(8)
+    assert known.exchange_excess(near, 0.8 / 0.76)[0] == pytest.approx(known.exchange_excess(near)[0])
+
+
+def test_hosts_in_step_meet_nobody_and_hosts_out_of_step_do():
+    for hosts in (2, 3, 8):
+        assert crossing(hosts, 0.0) == pytest.approx(1, abs=1e-5)
+        assert crossing(hosts, 0.1) > 1.02
+        assert crossing(hosts, 3.0) == pytest.approx(1, abs=1e-5)  # each is through before the next begins
 
 
 def test_an_estimate_takes_the_file_of_a_link_for_a_network(tmp_path):

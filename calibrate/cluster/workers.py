@@ -57,8 +57,9 @@ class Worker:
             await self._tell_all(Wish.PULL, number)
             await self._pull(number)
             await self._compute(number, batch)
-            # Asked for while the gradient goes, so that nobody waits for a number.
-            batch, _ = await asyncio.gather(self._ticket(), self._push())
+            await self._push()
+            # Not before: a slow worker would reserve a batch that a fast one could have done meanwhile.
+            batch = await self._ticket()
             number += 1
         await self._tell_all(Wish.LEAVE)
 

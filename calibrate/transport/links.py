@@ -195,7 +195,7 @@ class LinkMeasurement:
     async def _exchanges(self, hosts: int) -> dict[str, Any]:
         """Return what each of several hosts took to fetch a share from all others and to give one to all."""
         size = max(self._sweep.sizes)
-        found: dict[str, Any] = {"hosts": hosts, "payload_bytes": size}
+        found: dict[str, Any] = {"hosts": hosts, "payload_bytes": size, "stagger": self._sweep.stagger}
         for name, stagger in (("aligned_s", 0.0), ("staggered_s", self._sweep.stagger)):
             taken = list[float]()
             for _ in range(self._sweep.repeats + 1):
@@ -310,6 +310,7 @@ def describe(told: dict[str, Any], wire: str, engine: str) -> MeasuredLink:
                 payload_bytes=row["payload_bytes"],
                 aligned_s=tuple(map(tuple, row["aligned_s"])),
                 staggered_s=tuple(map(tuple, row["staggered_s"])),
+                stagger=row["stagger"],
             )
             for row in told["exchanges"]
         ),
