@@ -18,6 +18,8 @@ DOCS = Path(__file__).parent
 MEASURED = DOCS.parent / "data" / "thesis" / "measured_speedups.csv"
 SEMAPHORE = DOCS.parent / "data" / "results" / "semaphore.csv"
 CLUSTER = DOCS.parent / "data" / "results" / "cluster.csv"
+CLUSTER_REAL = DOCS.parent / "data" / "results" / "cluster_real.csv"
+CLUSTER_ACCURACY = DOCS.parent / "data" / "results" / "cluster_accuracy.csv"
 CALIBRATIONS = DOCS.parent / "data" / "results" / "calibrations.csv"
 NETWORKS = ("1gbit", "10gbit")
 MAX_WORKERS = 16
@@ -191,8 +193,55 @@ def cluster() -> str:
         "columns": " | ".join(["---:"] * len(counts)),
     }
     return (
-        CLUSTER_HEAD.format(**facts) + "".join(lines_) + CLUSTER_SPEEDUPS.format(**head) + _cluster_table(rows, counts)
+        CLUSTER_HEAD.format(**facts)
+        + "".join(lines_)
+        + _cluster_real()
+        + CLUSTER_SPEEDUPS.format(**head)
+        + _cluster_table(rows, counts)
     )
+
+
+CLUSTER_REAL_HEAD = """
+## Real training
+
+From `data/results/cluster_real.csv` and `cluster_accuracy.csv`, which `benchmarks/cluster_real.py` measured on {device}:
+gradients are computed, one core a worker, with a central server and a semaphore, over emulated links of 1 Gbit/s. t_grad is
+calibrated on one core before each repetition. The machine has two cores for all hosts, server included, and its speed
+drifts by several percent; a second program on it shows at once.
+
+| network | batch | workers | mode | measured | predicted | median error | from | to |
+| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |
+"""
+
+CLUSTER_ACCURACY_HEAD = """
+The perceptron on Fashion-MNIST, by as many samples in each row. Two workers in step take the steps of one with a batch
+twice as large, whether batches are joined or split.
+
+| workers | mode | batch | test accuracy |
+| ---: | --- | ---: | ---: |
+"""
+
+
+def _cluster_real() -> str:
+    with CLUSTER_REAL.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["network"], row["batch"], row["workers"], row["mode"]), []).append(row)
+    table = "".join(_real_row(kind, groups[kind]) for kind in groups)
+    with CLUSTER_ACCURACY.open(encoding="utf-8") as lines:
+        reached = [
+            f"| {row['workers']} | {row['mode']} | {row['batch']} | {float(row['test_accuracy']):.2%} |\n"
+            for row in csv.DictReader(lines)
+        ]
+    return CLUSTER_REAL_HEAD.format(device=rows[0]["device"]) + table + CLUSTER_ACCURACY_HEAD + "".join(reached)
+
+
+def _real_row(kind: tuple[str, ...], rows: list[dict[str, str]]) -> str:
+    measured, predicted = (median(float(row[name]) for row in rows) for name in ("measured_s", "predicted_s"))
+    errors = [float(row["error"]) for row in rows]
+    off = f"{median(errors):+.1%} | {min(errors):+.1%} | {max(errors):+.1%}"
+    return f"| {' | '.join(kind)} | {show_seconds(measured)} | {show_seconds(predicted)} | {off} |\n"
 
 
 def _cluster_group(row: dict[str, str]) -> str:
