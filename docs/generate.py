@@ -204,10 +204,10 @@ def cluster() -> str:
 CLUSTER_REAL_HEAD = """
 ## Real training
 
-From `data/results/cluster_real.csv` and `cluster_accuracy.csv`, which `benchmarks/cluster_real.py` measured on {device}:
-gradients are computed, one core a worker, with a central server and a semaphore, over emulated links of 1 Gbit/s. t_grad is
-calibrated on one core before each repetition. The machine has two cores for all hosts, server included, and its speed
-drifts by several percent; a second program on it shows at once.
+From `data/results/cluster_real.csv` and `cluster_accuracy.csv`, which `benchmarks/cluster_real.py` measured on
+{device}: gradients are computed, one core a worker, with a central server and a semaphore, over emulated links of
+1 Gbit/s. t_grad is calibrated on one core before each repetition. The machine has two cores for all hosts, server
+included, and its speed drifts by several percent; a second program on it shows at once.
 
 | network | batch | workers | mode | measured | predicted | median error | from | to |
 | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |
