@@ -105,6 +105,7 @@ class Dataset:
         classes: Number of classes.
         note: What a reader of results should know, such as that the images are degraded; empty where they are whole
             and as distributed.
+        unit: Whether inputs are only brought between 0 and 1, as the sources do with images, and not standardised.
     """
 
     name: str
@@ -114,11 +115,18 @@ class Dataset:
     test_labels: Labels
     classes: int
     note: str = ""
+    unit: bool = False
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of the training inputs, one a channel for images, else one of each."""
+        """What is taken away from inputs, and what they are divided by then.
+
+        That is mean and standard deviation of the training inputs, one a channel for images, else one of each; or 0 and
+        the largest that a pixel can be.
+        """
         inputs = self.train_inputs
+        if self.unit:
+            return np.zeros(1), np.full(1, 255.0 if inputs.dtype == np.uint8 else 1.0)
         axes = tuple(range(inputs.ndim - 1)) if inputs.ndim == 4 else None
         total, squares = np.float64(0), np.float64(0)
         for start in range(0, len(inputs), _AT_A_TIME):

@@ -120,6 +120,37 @@ def count_flops(function: Callable[..., Any], *arguments: Any) -> int:  # noqa: 
     return sum(one.flops * one.times for one in operations(function, *arguments))
 
 
+def first_uses(function: Callable[..., Any], first: Any, *rest: Any) -> tuple[int, ...]:  # noqa: ANN401 - pytrees of arrays
+    """Return the leaves of the first argument in the order in which a function first uses them; unused ones last.
+
+    Args:
+        function: Any function that JAX can trace.
+        first: Its first argument.
+        *rest: The others.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> weights = {"a": jnp.ones((2, 3)), "b": jnp.ones((4, 2))}
+        >>> first_uses(lambda w, x: x @ w["b"] @ w["a"], weights, jnp.ones((1, 4)))
+        (1, 0)
+    """
+    count, traced = len(jax.tree.leaves(first)), jax.make_jaxpr(function)(first, *rest).jaxpr
+    found: dict[int, None] = {}
+    _note_uses(traced, {variable: place for place, variable in enumerate(traced.invars[:count])}, found)
+    return (*found, *(place for place in range(count) if place not in found))
+
+
+def _note_uses(jaxpr: Jaxpr, places: dict[Any, int], found: dict[int, None]) -> None:
+    for equation in jaxpr.eqns:
+        # A literal is no variable, and cannot be looked up.
+        used = [None if hasattr(one, "val") else places.get(one) for one in equation.invars]
+        bodies = [body for body in jaxprs_in_params(equation.params) if len(body.invars) == len(used)]
+        for body in bodies:
+            inner = {one: place for one, place in zip(body.invars, used, strict=True) if place is not None}
+            _note_uses(body, inner, found)
+        found.update(dict.fromkeys(place for place in used if place is not None and not bodies))
+
+
 def _walk(jaxpr: Jaxpr, times: int) -> Iterator[Operation]:
     for equation in jaxpr.eqns:
         name, inner = equation.primitive.name, list(jaxprs_in_params(equation.params))

@@ -157,6 +157,16 @@ def predict(name: str, batch: int | None = None, folder: Path | None = None) -> 
     return package.predict(name, batch, profiles)
 
 
+def load_learning() -> ModuleType:
+    """Import what trains on one device.
+
+    Raises:
+        MissingExtraError: JAX, Flax or Optax is not installed, or another file hides the package.
+    """
+    load_calibrate()
+    return importlib.import_module("calibrate.learning")
+
+
 def load_cluster() -> ModuleType:
     """Import what runs on clusters.
 

@@ -102,7 +102,7 @@ class Plan:
     servers: int = 1
 
 
-Word = TypeVar("Word", bound=StrEnum)
+Word = TypeVar("Word", bound=str)
 
 
 def one_of(what: str, value: str, allowed: Iterable[Word]) -> Word:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from flax import serialization
 
-from speedup.files import FileError, write_bytes_atomically
+from speedup.files import FileError
+
+from ..training import checkpoint
 
 if TYPE_CHECKING:
     from .job import Training
@@ -36,7 +35,7 @@ class Checkpoints:
     folder: Path
     name: str
     every: int
-    identity: str
+    identity: dict[str, Any]
 
     @classmethod
     def of(cls, training: Training, rank: int, layout: Layout) -> Checkpoints | None:
@@ -52,7 +51,11 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(f"{folder}: {error.strerror}. Name another folder for checkpoints.") from None
-        identity = f"{training.architecture} {training.algorithm} {list(layout.bounds)}"
+        identity = {
+            "network": training.architecture,
+            "algorithm": training.algorithm,
+            "layout": [int(bound) for bound in layout.bounds],
+        }
         return cls(folder, f"rank{rank}", training.every, identity)
 
     def counts(self) -> list[int]:
@@ -70,9 +73,7 @@ class Checkpoints:
 
     def write(self, updates: int, state: Any) -> None:  # noqa: ANN401 - a pytree
         """Write a checkpoint, and remove those before the last two."""
-        leaves = {str(place): np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(state))}
-        content = serialization.msgpack_serialize({"identity": self.identity, "updates": updates, "leaves": leaves})
-        write_bytes_atomically(self._path(updates), content)
+        checkpoint.save(self._path(updates), self.identity, jax.tree.leaves(state))
         for old in self.counts()[:-_KEPT]:
             self._path(old).unlink(missing_ok=True)
 
@@ -82,17 +83,6 @@ class Checkpoints:
         Raises:
             FileError: The file is damaged, or belongs to another training.
         """
-        path = self._path(updates)
-        try:
-            document = serialization.msgpack_restore(path.read_bytes())
-            identity, found = document["identity"], document["leaves"]
-            leaves = [jnp.asarray(found[str(place)]) for place in range(len(found))]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileError(
-                f"checkpoint {path} cannot be read ({error}). Remove it to start from the one before."
-            ) from None
-        if identity != self.identity:
-            raise FileError(
-                f"checkpoint {path} is of another training ({identity}), not of {self.identity}. Name another folder."
-            )
-        return jax.tree.unflatten(jax.tree.structure(state), leaves)
+        own, structure = jax.tree.flatten(state)
+        leaves, _ = checkpoint.load(self._path(updates), self.identity, own)
+        return jax.tree.unflatten(structure, leaves)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     import jax
 
 
+RATE = 1e-4
+"""Learning rate of the timed steps of plain descent: the numbers stay finite over thousands of steps on one batch.
+
+The time of a step does not depend on it. Velocities add up to ten times the rate, and steps of the adaptive
+optimizers are as large as the rate whatever the gradient, so both get a tenth of it."""
+
+_SMALLER = RATE / 10
+
+
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """A way to train.
@@ -36,6 +45,7 @@ class Algorithm:
         parametrisation: What is trained in place of the weights.
         criterion: Loss of logits and labels.
         persistency: The batch is loaded anew every so many updates; None for a batch that stays on the device.
+        rate: The learning rate that the optimizer has; steps are proportional to it.
         indivisible: Whether a step needs all gradients at once, so that no server can take it for a part of them.
     """
 
@@ -46,23 +56,33 @@ class Algorithm:
     parametrisation: Parametrisation = field(default_factory=Dense)
     criterion: Callable[[jax.Array, jax.Array], jax.Array] = mean_cross_entropy
     persistency: int | None = None
+    rate: float = _SMALLER
     indivisible: bool = False
 
+    def at_rate(self, learning_rate: float | optax.Schedule) -> Algorithm:
+        """Return the algorithm with another learning rate, or one that changes from step to step.
 
-RATE = 1e-4
-"""Learning rate of the timed steps of plain descent: the numbers stay finite over thousands of steps on one batch.
-
-The time of a step does not depend on it. Velocities add up to ten times the rate, and steps of the adaptive
-optimizers are as large as the rate whatever the gradient, so both get a tenth of it."""
-
-_SMALLER = RATE / 10
+        Example:
+            >>> import jax.numpy as jnp
+            >>> descent = algorithm("sgd").at_rate(0.5).optimizer
+            >>> float(descent.update(jnp.array(1.0), descent.init(jnp.array(0.0)))[0])
+            -0.5
+        """
+        if callable(learning_rate):
+            schedule, own = learning_rate, self.rate
+            scale = optax.scale_by_schedule(lambda step: schedule(step) / own)
+        else:
+            scale = optax.scale(learning_rate / self.rate)
+        return replace(self, optimizer=optax.chain(self.optimizer, scale))
 
 
 def _descents() -> Iterator[Algorithm]:
     plain = "one step against the gradient of "
-    yield Algorithm("gradient_descent", plain + "all samples: sgd with the data as its batch", "002", optax.sgd(RATE))
-    yield Algorithm("sgd", plain + "a batch", "002, 003", optax.sgd(RATE))
-    yield Algorithm("minibatch", plain + "a batch: another name of sgd", "002", optax.sgd(RATE))
+    yield Algorithm(
+        "gradient_descent", plain + "all samples: sgd with the data as its batch", "002", optax.sgd(RATE), rate=RATE
+    )
+    yield Algorithm("sgd", plain + "a batch", "002, 003", optax.sgd(RATE), rate=RATE)
+    yield Algorithm("minibatch", plain + "a batch: another name of sgd", "002", optax.sgd(RATE), rate=RATE)
     yield Algorithm("momentum", "velocity 0.9, rate inside it", "002, 003", optimizers.momentum(_SMALLER))
     yield Algorithm("nesterov", "velocity 0.9 looking ahead", "002, 003", optimizers.nesterov(_SMALLER))
     yield Algorithm(
@@ -71,6 +91,7 @@ def _descents() -> Iterator[Algorithm]:
         "003",
         # The source's smallest step would let large networks diverge on one synthetic batch.
         optax.chain(optimizers.adaptive_nesterov(), optax.scale(1e-3)),
+        rate=1e-3,
         indivisible=True,
     )
     yield Algorithm(
@@ -101,7 +122,7 @@ def _adaptive() -> Iterator[Algorithm]:
 def _subnetworks() -> Iterator[Algorithm]:
     coupled = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.1, momentum=optimizers.MOMENTUM))
     yield Algorithm(
-        "edge_popup", "scores of frozen weights, top half kept", "Ramanujan 2020, 000", coupled, EdgePopup()
+        "edge_popup", "scores of frozen weights, top half kept", "Ramanujan 2020, 000", coupled, EdgePopup(), rate=0.1
     )
     yield Algorithm(
         "viviano",
@@ -110,6 +131,7 @@ def _subnetworks() -> Iterator[Algorithm]:
         optax.sgd(0.01, optimizers.MOMENTUM, nesterov=True),
         EdgePopup(rank="raw", scores="zeros", last_kept=1.0),
         focal_loss,
+        rate=0.01,
     )
     yield Algorithm(
         "l0",

@@ -168,6 +168,10 @@ class EdgePopup:
     def _scores(self, uniform: jax.Array) -> jax.Array:
         return uniform * (ALMOST_ZERO if self.scores == "zeros" else 1 / math.sqrt(math.prod(uniform.shape[:-1])))
 
+    def deployed(self, now: Parametrised) -> list[jax.Array]:
+        """Return the masked kernels and what is fixed."""
+        return self.weights(now)[0]
+
     def penalty(self, now: Parametrised) -> float:
         """Return nothing."""
         del now

@@ -207,6 +207,11 @@ class HardConcrete:
             tensors.append(apply_gates(one[0], gates))
         return tensors, Carried(carried.step + 1, carried.key, moved)
 
+    def deployed(self, now: Parametrised) -> list[jax.Array]:
+        """Return the weights with their test gates multiplied in; those of units that are off for good are 0."""
+        kept = iter([unit.kept for unit in now.carried.units] or [1.0] * len(now.trained))
+        return [one[0] if len(one) == 1 else apply_gates(one[0], test_gate(one[1]) * next(kept)) for one in now.trained]
+
     def penalty(self, now: Parametrised) -> jax.Array:
         """Return the expected number of active weights, of units that are off for good none, times the strength."""
         return self.strength * expected_l0(now.trained, [unit.kept for unit in now.carried.units] or None)

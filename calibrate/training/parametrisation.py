@@ -60,6 +60,9 @@ class Parametrisation(Protocol):
     def weights(self, now: Parametrised) -> tuple[list[jax.Array], Tree]:
         """Return the weights that the network computes with, in forward order, and what is carried on."""
 
+    def deployed(self, now: Parametrised) -> list[jax.Array]:
+        """Return the weights of the trained network in use, in forward order: nothing random is left in them."""
+
     def penalty(self, now: Parametrised) -> jax.Array | float:
         """Return what is added to the loss."""
 
@@ -85,6 +88,10 @@ class Dense:
     def weights(self, now: Parametrised) -> tuple[list[jax.Array], Tree]:
         """Return what is trained."""
         return list(now.trained), now.carried
+
+    def deployed(self, now: Parametrised) -> list[jax.Array]:
+        """Return what is trained."""
+        return list(now.trained)
 
     def penalty(self, now: Parametrised) -> jax.Array | float:
         """Return nothing."""

@@ -16,6 +16,7 @@ from speedup.errors import UnitError, UnknownNameError, suggestion
 from speedup.units import whole
 
 from ..architectures import trainable_tensors
+from ..tracing import first_uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,8 +225,8 @@ def model_problem(
     def init() -> tuple[Weights, Rest]:
         return first_weights, first_rest
 
-    leaves = len(jax.tree.leaves(first_weights))
-    return Problem(name, init, init, loss_of, _repeater(batch), tuple(range(leaves)))
+    order = first_uses(loss_of, first_weights, first_rest, batch)
+    return Problem(name, init, init, loss_of, _repeater(batch), order)
 
 
 def loss_problem(
@@ -247,8 +248,7 @@ def loss_problem(
     def init() -> tuple[Weights, Rest]:
         return arrays, ()
 
-    leaves = len(jax.tree.leaves(arrays))
-    return Problem(name, init, init, loss_of, _repeater(batch), tuple(range(leaves)))
+    return Problem(name, init, init, loss_of, _repeater(batch), first_uses(loss_of, arrays, (), batch))
 
 
 def _scalar(value: jax.Array) -> jax.Array:

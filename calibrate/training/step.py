@@ -89,10 +89,7 @@ class TrainingRun:
         self._shapes, self._state_structure = jax.tree.flatten(moving)
         self._frozen: Leaves | None = None
         self._state: Leaves | None = None
-        self.tensor_elements = tuple(math.prod(leaf.shape) for leaf in jax.tree.leaves(moving.trained))
-        self.weights_bytes = _bytes((moving.trained, frozen))
-        self.gradients_bytes = _bytes(moving.trained)
-        self.optimizer_state_bytes = _bytes(moving.optimizer)
+        self._measure_sizes(moving)
 
     def _first(self, weights: Weights, rest: Rest) -> tuple[Any, Moving]:
         leaves = jax.tree.leaves(weights)
@@ -130,6 +127,18 @@ class TrainingRun:
         moving: Moving = jax.tree.unflatten(self._state_structure, leaves)
         return moving
 
+    def resize(self, moving: Moving) -> None:
+        """Go on from another state, whose arrays may have other sizes; what was compiled before is for the old ones."""
+        self._state = tuple(jax.tree.leaves(moving))
+        self._shapes = jax.tree.leaves(jax.eval_shape(lambda: moving))
+        self._measure_sizes(moving)
+
+    def _measure_sizes(self, moving: Moving) -> None:
+        self.tensor_elements = tuple(math.prod(leaf.shape) for leaf in jax.tree.leaves(moving.trained))
+        self.weights_bytes = _bytes(moving.trained) + _bytes(self._frozen_shapes)
+        self.gradients_bytes = _bytes(moving.trained)
+        self.optimizer_state_bytes = _bytes(moving.optimizer)
+
     def loss(self, trained: Any, frozen: Leaves, moving: Moving, batch: Batch) -> tuple[jax.Array, tuple[Any, Rest]]:  # noqa: ANN401
         """Return the loss and what it changes without a gradient: what is carried, and the rest."""
         parametrisation = self._algorithm.parametrisation
@@ -157,7 +166,7 @@ class TrainingRun:
         if self._problem.logits is None:
             raise UnknownNameError(f'of "{self._problem.name}" only a loss is known, no logits.')
         fixed = jax.tree.unflatten(self._frozen_structure, frozen)
-        tensors, _ = self._algorithm.parametrisation.weights(Parametrised(trained, fixed, moving.carried))
+        tensors = self._algorithm.parametrisation.deployed(Parametrised(trained, fixed, moving.carried))
         return self._problem.logits(self._unordered(tensors), moving.rest, inputs)
 
     def derived(self, frozen: Leaves, moving: Moving, batch: Batch) -> tuple[jax.Array, Any, tuple[Any, Rest]]:

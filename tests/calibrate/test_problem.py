@@ -9,6 +9,7 @@ from flax import nnx
 
 import calibrate
 from calibrate.architectures import Architecture, Network, architecture, tensor_elements
+from calibrate.tracing import first_uses
 from calibrate.training.algorithms import algorithm
 from calibrate.training.problem import (
     first_values,
@@ -133,8 +134,19 @@ def test_a_plain_loss_is_trained_as_its_gradient_says():
     run.step(4)()
     gradient = jax.grad(loss)(params, batch)
     expected = jax.tree.map(lambda one, slope: one - 1e-4 * slope, params, gradient)
-    for found, wanted in zip(run.state, jax.tree.leaves(expected), strict=True):
+    # In forward order: the product comes before the sum.
+    for found, wanted in zip(run.state, (expected["w"], expected["b"]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["nardini_mlp", "squeezenet", "resnet34_cifar", "neri_fashion_cnn"])
+def test_the_order_of_first_uses_is_the_forward_order(name):
+    problem = network_problem(architecture(name))
+    weights, rest = jax.eval_shape(problem.init)
+    found = first_uses(problem.loss, weights, rest, jax.eval_shape(lambda: problem.make_batch(2)))
+    sizes = [leaf.size for leaf in jax.tree.leaves(weights)]
+    # A scale and an offset of one norm may change places.
+    assert [sizes[leaf] for leaf in found] == [sizes[leaf] for leaf in problem.order]
 
 
 def test_a_batch_of_another_size_is_made_of_the_users_samples():
@@ -146,9 +158,8 @@ def test_a_batch_of_another_size_is_made_of_the_users_samples():
 
 
 def test_a_loss_that_is_no_scalar_is_refused():
-    problem = loss_problem(lambda w, b: w * b, jnp.ones(2), jnp.ones((3, 2)))
     with pytest.raises(UnitError, match="must be a scalar"):
-        TrainingRun(problem, algorithm("sgd")).step(3)
+        loss_problem(lambda w, b: w * b, jnp.ones(2), jnp.ones((3, 2)))
 
 
 def test_a_model_of_the_users_is_copied_and_its_statistics_move():

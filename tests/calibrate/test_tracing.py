@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from calibrate.tracing import OperationKind, UncountableError, operations
+from calibrate.tracing import OperationKind, UncountableError, first_uses, operations
 
 
 def shape(*axes):
@@ -92,3 +92,14 @@ def test_a_product_in_a_loop_of_unknown_length_is_refused():
 def test_bytes_are_those_read_and_written():
     (one,) = operations(jnp.add, shape(10), shape(10))
     assert (one.kind, one.input_bytes, one.output_bytes) == (OperationKind.ELEMENTWISE, 80, 40)
+
+
+def test_first_uses_are_found_inside_nested_functions_and_loops():
+    weights = {"a": jnp.ones((3, 3)), "b": jnp.ones((3, 3)), "c": jnp.ones(3), "unused": jnp.ones(2)}
+
+    @jax.jit
+    def inner(x, late, early):
+        return jax.lax.scan(lambda carry, _: (carry @ early, None), x, None, length=2)[0] @ late
+
+    order = first_uses(lambda w, x: inner(x, w["a"], w["b"]) + w["c"], weights, jnp.ones((1, 3)))
+    assert [sorted(weights)[leaf] for leaf in order] == ["b", "a", "c", "unused"]
