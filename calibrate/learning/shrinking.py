@@ -85,8 +85,8 @@ def weights_left(trained: Tree, kept: Sequence[Mask] | None = None) -> int:
     on = on if kept is None else [mask & own for mask, own in zip(on, kept, strict=True)]
     if is_chain(trained) and all(mask.any() for mask in on):
         return _elements(compact(trained, on)[0])
-    others = _elements([one for one in trained if len(one) == 1])
-    return others + sum(one[0].size // one[1].size * int(mask.sum()) for one, mask in zip(gated, on, strict=True))
+    left = sum(kernel.size // gates.size * int(mask.sum()) for (kernel, gates), mask in zip(gated, on, strict=True))
+    return _elements([one for one in trained if len(one) == 1]) + int(left)
 
 
 def _elements(trained: Tree) -> int:
