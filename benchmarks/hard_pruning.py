@@ -3,7 +3,7 @@
 The claim of document 004, on its network and images: 784-300-100-10 on MNIST, L0 gates on units, once with the units
 only gated (``l0``) and once with those that are off taken out for good and the arrays shrunk (``l0_hard``).
 
-    python benchmarks/hard_pruning.py --folder DIR [--seeds 3] [--epochs 60] [--rule test-gate|map]
+    python benchmarks/hard_pruning.py --folder DIR [--seeds 3] [--epochs 50] [--strength 5e-6] [--rule test-gate|map]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import record
 
 from calibrate.learning import Learner, Settings
 
-SPLIT = 266_610
+WEIGHTS = 266_610
 """Parameters of the network."""
 
 
@@ -30,7 +30,8 @@ def trained(algorithm: str, seed: int, options: argparse.Namespace) -> list[dict
         folder=options.folder,
         batch=100,
         epochs=options.epochs,
-        schedule="cosine",
+        unit=True,
+        strength=options.strength,
         rule=options.rule,
         seed=seed,
     )
@@ -43,14 +44,16 @@ def trained(algorithm: str, seed: int, options: argparse.Namespace) -> list[dict
         f"{sum(row.time_s for row in rows):.0f} s",
         flush=True,
     )
-    return [{"algorithm": algorithm, "rule": options.rule, "training_seed": seed, **row.to_dict()} for row in rows]
+    about = {"algorithm": algorithm, "rule": options.rule, "strength": options.strength, "training_seed": seed}
+    return [{**about, **row.to_dict()} for row in rows]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare hard with soft pruning on MNIST.")
     parser.add_argument("--folder", required=True, help="where MNIST's files are")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--strength", type=float, default=5e-6, help="0.3 by the 60,000 images of MNIST")
     parser.add_argument("--rule", default="test-gate", choices=("test-gate", "map"))
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -59,7 +62,7 @@ def main() -> int:
         soft, hard = (trained(name, seed, options) for name in ("l0", "l0_hard"))
         rows += soft + hard
         lost.append(soft[-1]["test_accuracy"] - hard[-1]["test_accuracy"])
-        removed.append(1 - hard[-1]["weights"] / SPLIT)
+        removed.append(1 - hard[-1]["weights"] / WEIGHTS)
         faster.append(soft[-1]["t_grad_s"] / hard[-1]["t_grad_s"])
         smaller.append(hard[-1]["memory_bytes"] / soft[-1]["memory_bytes"])
         path = record.write("hard_pruning", rows, ("jax", "flax", "optax"))
