@@ -25,7 +25,8 @@ from speedup.units import whole
 from ..architectures import architecture
 from ..datasets import batch_at, load_dataset, synthetic
 from ..training.algorithms import algorithm
-from ..training.problem import network_problem
+from ..training.evaluation import evaluated
+from ..training.problem import mean_cross_entropy, network_problem
 from ..training.step import TrainingRun
 from .checkpoints import Checkpoints
 from .job import Compute, Job, Training
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
     from ..training.algorithms import Algorithm
     from .shards import Gradient
-
-_TEST_BATCH = 500
 
 
 def training_run(training: Training) -> TrainingRun:
@@ -269,13 +268,12 @@ class RealComputation:
         run = self._run
         moving = run.unflattened(run.state)._replace(carried=self._carried, rest=self._rest)
         trained = self._flat.tree(jnp.asarray(self.weights))
-        predict = jax.jit(lambda inputs: run.logits(trained, run.frozen, moving, inputs).argmax(-1))
-        right = 0
-        for start in range(0, len(data.test_labels), _TEST_BATCH):
-            stop = start + _TEST_BATCH
-            inputs = data.standardised(data.test_inputs[start:stop], self._entry.input_shape)
-            right += int((np.asarray(predict(inputs)) == data.test_labels[start:stop]).sum())
-        return right / len(data.test_labels)
+        predict = jax.jit(lambda inputs: run.logits(trained, run.frozen, moving, inputs))
+
+        def inputs(part: slice) -> NDArray[Any]:
+            return data.standardised(data.test_inputs[part], self._entry.input_shape)
+
+        return evaluated(predict, inputs, data.test_labels, mean_cross_entropy)[1]
 
 
 class RealShard:

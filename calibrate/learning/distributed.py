@@ -25,6 +25,7 @@ from speedup.units import whole
 from ..architectures import architecture
 from ..training.algorithms import algorithm
 from ..training.edge_popup import EdgePopup
+from ..training.evaluation import evaluated
 from ..training.problem import network_problem
 from ..training.step import TrainingRun
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _MERGES: dict[str, Callable[..., jax.Array]] = {"max": jnp.max, "mean": jnp.mean}
-_TEST_BATCH = 1000
 INK = 127
 """Pixels above are 1 in the binarised images of the source's program, the others 0."""
 
@@ -225,10 +225,5 @@ class DistributedEdgePopup:
         return row
 
     def _tested(self, moving: Any) -> tuple[float, float]:  # noqa: ANN401 - a state
-        loss, right, (inputs, labels) = 0.0, 0, self._test
-        for start in range(0, len(labels), _TEST_BATCH):
-            piece = slice(start, start + _TEST_BATCH)
-            logits = self._predict(moving, inputs[piece])
-            loss += float(self._criterion(logits, jnp.asarray(labels[piece]))) * len(labels[piece])
-            right += int((np.asarray(logits).argmax(-1) == labels[piece]).sum())
-        return loss / len(labels), right / len(labels)
+        inputs, labels = self._test
+        return evaluated(lambda some: self._predict(moving, some), lambda part: inputs[part], labels, self._criterion)

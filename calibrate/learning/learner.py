@@ -8,7 +8,6 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from speedup.errors import UnitError
@@ -16,6 +15,7 @@ from speedup.errors import UnitError
 from ..datasets import batch_at
 from ..training import checkpoint
 from ..training.algorithms import algorithm
+from ..training.evaluation import evaluated
 from ..training.hard_concrete import HardConcrete
 from ..training.problem import mean_cross_entropy, network_problem
 from ..training.pruning import pays
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_TEST_BATCH = 1000
 _TIMED = 11
 """Steps timed one by one after an epoch."""
 
@@ -209,14 +208,12 @@ class Learner:
         if self._predict is None:
             run = self._run
             self._predict = jax.jit(lambda now, inputs: run.logits(now.trained, run.frozen, now, inputs))
-        data, loss, right = self._data, 0.0, 0
-        for start in range(0, len(data.test_labels), _TEST_BATCH):
-            labels = data.test_labels[start : start + _TEST_BATCH]
-            inputs = data.standardised(data.test_inputs[start : start + _TEST_BATCH], self._entry.input_shape)
-            logits = self._predict(moving, self._read(inputs))
-            loss += float(mean_cross_entropy(logits, jnp.asarray(labels))) * len(labels)
-            right += int((np.asarray(logits).argmax(-1) == labels).sum())
-        return loss / len(data.test_labels), right / len(data.test_labels)
+        data, predict = self._data, self._predict
+
+        def inputs(part: slice) -> Array:
+            return self._read(data.standardised(data.test_inputs[part], self._entry.input_shape))
+
+        return evaluated(lambda samples: predict(moving, samples), inputs, data.test_labels, mean_cross_entropy)
 
     def _weights(self) -> int:
         moving = self._run.unflattened(self._run.state)

@@ -52,7 +52,7 @@ def load(path: Path, identity: dict[str, Any], like: Sequence[Any]) -> tuple[lis
     except FileNotFoundError:
         raise FileError(f"there is no checkpoint {path}. Without it a training begins anew.") from None
     except Exception as error:  # whatever a damaged file makes the decoder raise
-        raise FileError(f"checkpoint {path} cannot be read ({error}). Remove it to begin anew.") from None
+        raise FileError(f"checkpoint {path} cannot be read ({error}). Remove it to go on without it.") from None
     if kind != FORMAT:
         raise FileError(f"checkpoint {path} has format {kind}; this version reads {FORMAT}. Begin anew.")
     differences = [
