@@ -5,7 +5,7 @@ central and distributed servers and an all-reduce, over emulated links of 1 Gbit
 so that a transfer takes 0.42 s; workers wait t_grad, what is sent is real. The link is measured first, and is all that
 the predictions know of the network.
 
-    python benchmarks/cluster.py [--networks resnet34 ...] [--workers 1 2 4 8]
+    python benchmarks/cluster.py [--networks resnet34 ...] [--workers 1 2 4 8] [--engine mpi|tcp]
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import record
 
-from calibrate.cluster.sessions import emulated_job, measure_link, run_jobs, sweep_to
+from calibrate.cluster.sessions import emulated_job, measure_link, named_hosts, run_jobs, sweep_to
+from calibrate.engine.launch import ENGINES
 from calibrate.testbed import run_in_testbed
 from speedup.profile import Profile
 from speedup.validation import THESIS_NETWORKS, Comparison, Validation, compare, diluted, grid
@@ -71,39 +72,42 @@ def summary(rows: Iterable[Comparison]) -> list[str]:
     return lines
 
 
-def run(networks: list[str], workers: list[int]) -> tuple[list[Comparison], MeasuredLink]:
+def run(networks: list[str], workers: list[int], engine: str) -> tuple[list[Comparison], MeasuredLink]:
     """Measure the link, run the grids, and write the table after each network."""
     together = [count for count in workers if count > 1]
     sweep = sweep_to(int(1.1 * T_COMM_S * LINE_BYTES_PER_S), flows=max(together), exchanges=together, seconds=0.5)
-    link = measure_link(sweep)
+    hosts = named_hosts(engine=engine)
+    link = measure_link(sweep, hosts)
     print(link, flush=True)
     rows: list[Comparison] = []
     for network in networks:
         profile, dilution = diluted(Profile.load(network), link, T_COMM_S)
         cases = grid(profile, workers, rounds=ROUNDS[network], dilution=dilution)
         jobs = [emulated_job(case.profile, case.plan, case.batches) for case in cases]
-        for case, measured in zip(cases, run_jobs(jobs), strict=True):
+        for case, measured in zip(cases, run_jobs(jobs, hosts), strict=True):
             rows.append(compare(case, measured))
             print(f"{network} {measured.plan} {rows[-1].error:+.2%}", flush=True)
-        write(rows, link)
+        write(rows, link, engine)
     return rows, link
 
 
-def write(rows: list[Comparison], link: MeasuredLink) -> None:
+def write(rows: list[Comparison], link: MeasuredLink, engine: str) -> None:
     """Write the table, the link beside each row."""
     known = {"bandwidth_bytes_per_s": link.bandwidth_bytes_per_s, "latency_s": link.latency_s}
     table: list[dict[str, Any]] = [{**row.to_dict(), **known} for row in rows]
-    print(f"wrote {record.write('cluster', table, ('numpy', 'mpi4py', 'openmpi'))}", flush=True)
+    name = "cluster" if engine == "mpi" else f"cluster_{engine}"
+    print(f"wrote {record.write(name, table, ('numpy', 'mpi4py', 'openmpi'))}", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run plans on a testbed, and compare them with their estimates.")
     parser.add_argument("--networks", nargs="+", choices=THESIS_NETWORKS, default=list(THESIS_NETWORKS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--engine", choices=ENGINES, default="mpi")
     options = parser.parse_args()
     if "SPEEDUP_HOSTS" not in os.environ:
         return run_in_testbed(max(options.workers) + 1, RATE, [sys.executable, *sys.argv])
-    rows, link = run(options.networks, options.workers)
+    rows, link = run(options.networks, options.workers, options.engine)
     print(Validation(tuple(rows), link))
     print("\n".join(summary(rows)))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +28,10 @@ HostNames = Annotated[
         consume_multiple=True,
         help="Hosts, reached as mpirun does; the testbed around, or this machine.",
     ),
+]
+Engine = Annotated[
+    Literal["mpi", "tcp"],
+    Parameter(help="What carries the messages: MPI, or TCP sockets that listen on the hosts' own addresses only."),
 ]
 Rate = Annotated[str, Parameter(help="Bandwidth of each emulated link and direction.")]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], help="No progress.")]
@@ -67,6 +70,7 @@ def transport(
     ] = False,
     processes: Annotated[int, Parameter(help="Processes whose devices take part, with --devices.")] = 2,
     hosts: HostNames = None,
+    engine: Engine = "mpi",
     quiet: Quiet = False,
     json_: Json = False,
 ) -> None:
@@ -77,7 +81,7 @@ def transport(
 
     sessions = load_cluster()
     if devices:
-        found = sessions.measure_devices(largest, processes, sessions.named_hosts(hosts), on_report=_warn)
+        found = sessions.measure_devices(largest, processes, sessions.named_hosts(hosts, engine), on_report=_warn)
         print(json.dumps(found, indent=1) if json_ else "\n".join(device_lines(found)))
         return
     for path in (*profiles, *([out] if out else [])):
@@ -89,7 +93,7 @@ def transport(
     )
     with _shown(quiet=quiet) as show:
         link = sessions.measure_link(
-            sweep, sessions.named_hosts(hosts), on_progress=show("transport", 1), on_report=_warn
+            sweep, sessions.named_hosts(hosts, engine), on_progress=show("transport", 1), on_report=_warn
         )
     for path, profile in known:
         replace(profile, link=link).save(path)
@@ -157,6 +161,7 @@ def run(
     ] = "real",
     t_grad: Annotated[float | None, Parameter(help="t_grad to wait [s]; the profile's if left out.")] = None,
     hosts: HostNames = None,
+    engine: Engine = "mpi",
     timeline: Annotated[Path | None, Parameter(help="CSV file for what every worker did when.")] = None,
     quiet: Quiet = False,
     json_: Json = False,
@@ -179,7 +184,9 @@ def run(
 
         job = sessions.emulated_job(*waiting(network, chosen, batches, t_grad))
     with _shown(quiet=quiet) as show:
-        (measured,) = sessions.run_jobs([job], sessions.named_hosts(hosts), on_progress=show("run", 1), on_report=_warn)
+        (measured,) = sessions.run_jobs(
+            [job], sessions.named_hosts(hosts, engine), on_progress=show("run", 1), on_report=_warn
+        )
     if timeline is not None:
         write_rows(timeline, list(measured.timeline))
     print(measured.to_json() if json_ else measured)
@@ -197,6 +204,7 @@ def validate_cluster(
     ] = 0.42,
     rate: Rate = "1gbit",
     hosts: HostNames = None,
+    engine: Engine = "mpi",
     out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="CSV file for the rows.")] = None,
     quick: Annotated[bool, Parameter(help="One network, 2 and 4 workers: five minutes at most.")] = False,
     quiet: Quiet = False,
@@ -212,8 +220,8 @@ def validate_cluster(
     if out is not None:
         check_writable(out)
     counts = workers or ([2, 4] if quick else [1, 2, 4, 8])
-    places = sessions.named_hosts(hosts)
-    if places is None and "SPEEDUP_HOSTS" not in os.environ:
+    places = sessions.named_hosts(hosts, engine)
+    if not places.names:
         inside = [sys.executable, "-m", "speedup", *sys.argv[1:]]
         code: int = load_testbed().run_in_testbed(max(counts) + 1, rate, inside)
         return code

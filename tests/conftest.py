@@ -8,7 +8,7 @@ import tempfile
 import pytest
 from hypothesis import settings
 
-from calibrate.engine.launch import find_mpirun
+from calibrate.engine.launch import Hosts, find_mpirun
 from calibrate.testbed import Testbed, UnavailableTestbedError, check_testbed
 from speedup.errors import MissingExtraError
 
@@ -29,6 +29,14 @@ def mpi():
         find_mpirun()
     except MissingExtraError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(params=["mpi", "tcp"])
+def hosts(request):
+    """This machine as the place of a run, once with each engine."""
+    if request.param == "mpi":
+        request.getfixturevalue("mpi")
+    return Hosts(engine=request.param)
 
 
 @pytest.fixture

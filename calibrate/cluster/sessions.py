@@ -15,13 +15,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 import psutil
 
 from speedup.cluster import MeasuredLink
-from speedup.errors import SpeedupError
+from speedup.errors import PlanError, SpeedupError
 from speedup.measured import Measured
 from speedup.plans import UpdateMode
 
 from ..engine.base import ClusterError, explanation
 from ..engine.exchange import Exchange
-from ..engine.launch import Hosts, mpirun_command, rank_command, start
+from ..engine.launch import Hosts, mpirun_command, rank_command, start, tcp_command
 from ..engine.mpi import MpiEngine, launched
 from ..transport.links import Sweep, default_sizes
 from .job import Job, run_plan
@@ -109,9 +109,18 @@ def real_job(plan: Plan, network: str, batches: int, **options: Any) -> Job:  # 
     return training.real_job(plan, network, batches, **options)
 
 
-def named_hosts(names: Sequence[str] | None) -> Hosts | None:
-    """Return the hosts that the user names; None for none."""
-    return Hosts.of(os.environ, names) if names else None
+def named_hosts(names: Sequence[str] | None = None, engine: str = "mpi") -> Hosts:
+    """Return the hosts that the user names, or else those of the testbed around this process.
+
+    Args:
+        names: Hosts.
+        engine: What carries the messages: ``mpi``, or ``tcp`` which needs nothing installed and listens on the
+            addresses of the hosts alone.
+
+    Raises:
+        PlanError: The engine is unknown.
+    """
+    return Hosts.of(os.environ, names or (), engine)
 
 
 def sweep_to(
@@ -192,10 +201,15 @@ def _session(
     }
     heard = _Heard(on_progress or _ignore, on_report or _ignore)
     if launched():
+        if places.engine != "mpi":
+            raise PlanError("these processes were started by MPI's launcher, and use MPI; leave --engine out.")
         yield from _in_place({**document, **work, "wire": places.wire and wire_of(places)}, heard)
         return
     with tempfile.TemporaryDirectory(prefix="speedup-", ignore_cleanup_errors=True) as folder:
-        command = mpirun_command(ranks, rank_command("calibrate.cluster"), places, folder=folder)
+        if places.engine == "tcp":
+            command = tcp_command(ranks, rank_command("calibrate.cluster", "tcp"), places)
+        else:
+            command = mpirun_command(ranks, rank_command("calibrate.cluster"), places, folder=folder)
         yield from _watched(command, {**document, **work}, results, heard)
 
 

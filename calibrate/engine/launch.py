@@ -1,4 +1,4 @@
-"""Start the processes of a run: with the Open MPI that comes as a wheel, or the MPI of the machine or cluster.
+"""Start the processes of a run: with the Open MPI that comes as a wheel, the MPI of the machine or cluster, or without.
 
 Where the processes were started already, by ``srun`` or ``mpirun``, nothing is left to do: see ``mpi.launched``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speedup.errors import MissingExtraError, PlanError
+from speedup.plans import one_of
 from speedup.units import bandwidth
 
 from .mpi import CURE
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 HOSTS, AGENT, TESTBED = "SPEEDUP_HOSTS", "SPEEDUP_AGENT", "SPEEDUP_TESTBED"
 """Variables in which a testbed tells of its hosts, of what starts a command there, and of its emulated links."""
+
+ENGINES = ("mpi", "tcp")
+"""MPI, or plain TCP sockets that listen on the addresses of the hosts alone."""
 
 _AHEAD_S, _STEP = 0.00075, 2**14
 _PARAMETERS = {
@@ -45,15 +50,23 @@ class Hosts:
         addresses: Its address, in the same order; empty where the name is enough.
         agent: What starts a command on a host; None for MPI's own way, such as ssh.
         wire: What the links are, where they are emulated.
+        engine: What carries the messages: ``mpi`` or ``tcp``.
+
+    Raises:
+        PlanError: The engine is unknown.
     """
 
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     agent: str | None = None
     wire: str | None = None
+    engine: str = "mpi"
+
+    def __post_init__(self) -> None:
+        one_of("engine", self.engine, ENGINES)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], names: Sequence[str] = ()) -> Hosts:
+    def of(cls, environ: Mapping[str, str], names: Sequence[str] = (), engine: str = "mpi") -> Hosts:
         """Return the hosts that the user names, or else those of the testbed around this process.
 
         Example:
@@ -61,14 +74,52 @@ class Hosts:
             ('host1', 'host2')
         """
         if names:
-            return cls(tuple(names))
+            return cls(tuple(names), engine=engine)
         pairs = [entry.partition(":") for entry in environ.get(HOSTS, "").split(",") if entry]
         return cls(
             tuple(name for name, _, _ in pairs),
             tuple(address for _, _, address in pairs),
             environ.get(AGENT),
             environ.get(TESTBED),
+            engine,
         )
+
+    def places(self, ranks: int) -> list[tuple[str, str]]:
+        """Return name and address of the host of each process; no name where all are on this machine.
+
+        Raises:
+            PlanError: There are too few hosts, or one has no address.
+
+        Example:
+            >>> Hosts().places(2)
+            [('', '127.0.0.1'), ('', '127.0.0.1')]
+        """
+        if not self.names:
+            return [("", "127.0.0.1")] * ranks
+        self.check(ranks)
+        addresses = self.addresses or tuple(_address(name) for name in self.names[:ranks])
+        return list(zip(self.names, addresses, strict=False))[:ranks]
+
+    def check(self, ranks: int, per_host: int = 1) -> None:
+        """Check that there are hosts enough.
+
+        Raises:
+            PlanError: There are not.
+        """
+        if self.names and ranks > len(self.names) * per_host:
+            raise PlanError(
+                f"{ranks} processes need {-(-ranks // per_host)} hosts, but there are {len(self.names)}. "
+                "Give more hosts, or fewer workers."
+            )
+
+
+def _address(name: str) -> str:
+    # As ssh reads it: the user is not part of the host.
+    host = name.rpartition("@")[2]
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise PlanError(f'host "{host}" has no address ({error.strerror}). Give its name as others reach it.') from None
 
 
 def find_mpirun() -> str:
@@ -114,11 +165,7 @@ def mpirun_command(
     if not hosts.names:
         # PRRTE wants an interface besides the loopback to talk through, even where it talks to nobody.
         return [*line, "--host", f"localhost:{ranks}", "--mca", "btl_tcp_if_include", "lo", *command]
-    if ranks > len(hosts.names) * per_host:
-        raise PlanError(
-            f"{ranks} processes need {-(-ranks // per_host)} hosts, but there are {len(hosts.names)}. "
-            "Give more hosts, or fewer workers."
-        )
+    hosts.check(ranks, per_host)
     line += ["--map-by", "node", "--host", ",".join(f"{name}:{per_host}" for name in hosts.names)]
     if hosts.agent:
         line += ["--prtemca", "plm_ssh_agent", hosts.agent, "--prtemca", "plm_ssh_no_tree_spawn", "1"]
@@ -126,6 +173,23 @@ def mpirun_command(
         network = common_network(hosts.addresses)
         line += ["--mca", "btl_tcp_if_include", network, "--prtemca", "prte_if_include", network]
     return [*line, *command]
+
+
+def tcp_command(ranks: int, command: Sequence[str], hosts: Hosts) -> list[str]:
+    """Return the command line that starts a run whose processes talk over plain TCP.
+
+    Args:
+        ranks: Processes.
+        command: What each of them runs; its rank and address come behind it.
+        hosts: Where; one process a host, in order, and all on this machine if there are none.
+
+    Raises:
+        PlanError: There are too few hosts, or one has no address.
+    """
+    line = rank_command("calibrate.engine.launcher", "--send-buffer", str(send_buffer(hosts.wire)))
+    if hosts.agent:
+        line += ["--agent", hosts.agent]
+    return [*line, "--hosts", *(f"{name}={address}" for name, address in hosts.places(ranks)), "--", *command]
 
 
 def send_buffer(wire: str | None) -> int:

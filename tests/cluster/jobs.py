@@ -24,19 +24,23 @@ def emulated(workers, mode, server, schedule="none", *, elements=300_000, t_grad
     )
 
 
-def inside(bed, jobs, *, timeout_s=120):
+def inside(bed, jobs, *, engine="mpi", timeout_s=120):
     """Run jobs on the hosts of a testbed, and return their results as plain documents."""
     program = (
         "import json, sys\n"
         "from calibrate.cluster.job import Job\n"
-        "from calibrate.cluster.sessions import run_jobs\n"
+        "from calibrate.cluster.sessions import named_hosts, run_jobs\n"
         "jobs = [Job.from_dict(job) for job in json.loads(sys.argv[1])]\n"
-        "for measured in run_jobs(jobs):\n"
+        "for measured in run_jobs(jobs, named_hosts(engine=sys.argv[2])):\n"
         "    print(json.dumps(measured.to_dict()), flush=True)\n"
     )
     words = json.dumps([job.to_dict() for job in jobs])
     done = bed.run(
-        [sys.executable, "-c", program, words], timeout_s=timeout_s, capture_output=True, text=True, cwd=REPOSITORY
+        [sys.executable, "-c", program, words, engine],
+        timeout_s=timeout_s,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -49,7 +53,11 @@ def process_of(rank, parent=None):
             environ = process.environ()
         except psutil.Error:
             continue
-        if environ.get("OMPI_COMM_WORLD_RANK") == str(rank) and "calibrate.cluster" in " ".join(process.cmdline()):
+        words = process.cmdline()
+        if "calibrate.cluster" not in words or "calibrate.engine.launcher" in words:
+            continue
+        _, _, behind = " ".join(words).partition("calibrate.cluster")
+        if environ.get("OMPI_COMM_WORLD_RANK", *behind.split()[1:2]) == str(rank):
             return process
     return None
 

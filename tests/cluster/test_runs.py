@@ -8,8 +8,6 @@ from calibrate.cluster.sessions import measure_link, run_jobs, sweep_to
 from calibrate.cluster.training import training_run
 from speedup.measured import Measured
 
-pytestmark = pytest.mark.usefixtures("mpi")
-
 ELEMENTS, BYTES = 300_000, 1_200_000
 KINDS = [
     ("central", "semaphore", {}),
@@ -31,7 +29,7 @@ def moved_between_processes(job):
     return 2 * workers * BYTES * iterations
 
 
-def test_every_plan_runs_and_moves_the_bytes_that_it_must():
+def test_every_plan_runs_and_moves_the_bytes_that_it_must(hosts):
     modes = ("sync-join", "sync-split", "async")
     jobs = [
         emulated(3, mode, server, schedule, **plan)
@@ -39,7 +37,7 @@ def test_every_plan_runs_and_moves_the_bytes_that_it_must():
         for mode in modes
         if (server, mode) != ("allreduce", "async")
     ]
-    for job, measured in zip(jobs, run_jobs(jobs), strict=True):
+    for job, measured in zip(jobs, run_jobs(jobs, hosts), strict=True):
         # Notes of 32 bytes and signs of life come on top.
         assert 0 <= measured.sent_bytes - moved_between_processes(job) < 20_000, job.plan
         assert measured.counted_bytes >= measured.sent_bytes
@@ -51,13 +49,13 @@ def test_every_plan_runs_and_moves_the_bytes_that_it_must():
         assert len(computed) == (18 if str(job.plan.mode) == "sync-split" else 6)
 
 
-def test_a_result_survives_its_trip_through_json():
-    (measured,) = run_jobs([emulated(1, "async", "central")])
+def test_a_result_survives_its_trip_through_json(hosts):
+    (measured,) = run_jobs([emulated(1, "async", "central")], hosts)
     assert Measured.from_dict(measured.to_dict()) == measured
 
 
-def test_the_loopback_is_measured_as_a_link():
-    link = measure_link(sweep_to(4_000_000, flows=2, exchanges=[2], seconds=0.05))
+def test_the_loopback_is_measured_as_a_link(hosts):
+    link = measure_link(sweep_to(4_000_000, flows=2, exchanges=[2], seconds=0.05), hosts)
     assert link.bandwidth_low_bytes_per_s <= link.bandwidth_bytes_per_s <= link.bandwidth_high_bytes_per_s
     assert {one.direction for one in link.transfers} == {"forward", "backward", "both"}
     assert [one.count for one in link.flows] == [2]
@@ -65,6 +63,7 @@ def test_the_loopback_is_measured_as_a_link():
     assert "loopback" in link.wire
 
 
+@pytest.mark.usefixtures("mpi")
 def test_synchronous_training_gives_the_weights_of_one_worker(tmp_path):
     # Join: one worker with twice the batch. Split: one worker with the same batch.
     one = trained(1, "sync-join", "central", tmp_path, batch=32, batches=6)
@@ -94,6 +93,7 @@ def _first_leaves(job):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(run.unflattened(run.state).trained)]
 
 
+@pytest.mark.usefixtures("mpi")
 def test_asynchronous_training_learns(tmp_path):
     job = trained(2, "async", "central", tmp_path, batch=16, batches=30, algorithm="sgd")
     (result,) = run_jobs([job])
@@ -101,6 +101,7 @@ def test_asynchronous_training_learns(tmp_path):
     assert np.mean(result.losses[-5:]) < 0.9 * result.losses[0]
 
 
+@pytest.mark.usefixtures("mpi")
 def test_training_goes_on_from_a_checkpoint_with_the_same_weights(tmp_path):
     from dataclasses import replace
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("mpi")
 RATE, ELEMENTS = "200mbit", 625_000
 T_COMM = 4 * ELEMENTS * 1514 / 1448 / 25e6  # Ethernet frames of 1448 bytes of payload
 T_GRAD = 0.1
-SLACK = 0.15
+SLACK, ATTEMPTS = 0.15, 4
 """Transfers of a tenth of a second on a machine that runs other tests; benchmarks measure what is claimed."""
 
 
@@ -22,8 +22,9 @@ def on_links(workers, mode, server, schedule="none", batches=None, **plan):
     )
 
 
+@pytest.mark.parametrize("engine", ["mpi", "tcp"])
 @pytest.mark.parametrize("bed", [(5, RATE)], indirect=True)
-def test_runs_take_the_time_that_the_formulas_say(bed):
+def test_runs_take_the_time_that_the_formulas_say(bed, engine):
     expected = [
         (on_links(4, "sync-join", "central", "semaphore"), 3 * (5 * T_COMM + T_GRAD)),
         (on_links(4, "sync-join", "central", "fair"), 3 * (8 * T_COMM + T_GRAD)),
@@ -32,9 +33,16 @@ def test_runs_take_the_time_that_the_formulas_say(bed):
         (on_links(2, "sync-split", "central", "semaphore", batches=4), 4 * (3 * T_COMM + T_GRAD)),
         (on_links(3, "async", "central", "semaphore", batches=12), 13 * T_COMM + T_GRAD),
     ]
-    results = inside(bed, [job for job, _ in expected])
-    for (job, seconds), found in zip(expected, results, strict=True):
-        assert found["measured_s"] == pytest.approx(seconds, rel=SLACK), job.plan
+    jobs, seconds = zip(*expected, strict=True)
+    shortest = dict.fromkeys(range(len(jobs)), float("inf"))
+    # Other work on the machine makes a run longer, never shorter: one undisturbed run of each is enough.
+    for _ in range(ATTEMPTS):
+        results = inside(bed, jobs, engine=engine)
+        shortest = {index: min(time, results[index]["measured_s"]) for index, time in shortest.items()}
+        if all(time < (1 + SLACK) * seconds[index] for index, time in shortest.items()):
+            break
+    assert list(shortest.values()) == pytest.approx(list(seconds), rel=SLACK)
+    for found in results:
         assert found["wire"] == "emulated links of 200mbit"
         assert found["compute"] == "emulated"
         # Headers and acknowledgements; packets are counted before or after they are cut into frames.
