@@ -69,6 +69,12 @@ def test_the_fit_recovers_latency_and_bandwidth(latency, rate):
     assert again == pytest.approx(times, rel=1e-6)
 
 
+def test_larger_transfers_that_are_the_faster_ones_still_give_a_bandwidth():
+    latency, per_byte = fit_line([1e6, 4e6], [0.02, 0.01])
+    assert latency == 0.0
+    assert 1e6 / 0.02 < 1 / per_byte < 4e6 / 0.01
+
+
 def test_exchanges_tell_how_much_longer_shared_links_take():
     known = link(exchanges=EXCHANGES)
     perfect = 7 / 8 * known.transfer_time_s(10**8)

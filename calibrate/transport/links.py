@@ -244,6 +244,8 @@ class LinkMeasurement:
 def fit_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
     """Return latency [s] and seconds a byte of transfers, by least squares of relative errors; no latency below 0.
 
+    Where noise makes larger transfers the faster ones, all their time is that of their bytes.
+
     Example:
         >>> latency, per_byte = fit_line([1e3, 1e6, 1e8], [1.01e-3, 1.1e-2, 1.001])
         >>> round(latency, 6), round(1 / per_byte)
@@ -252,7 +254,10 @@ def fit_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, f
     times, design = np.asarray(seconds), np.column_stack([np.ones(len(sizes)), sizes])
     from scipy.optimize import nnls  # noqa: PLC0415 - slow, and only a fit needs it
 
-    (latency, per_byte), _ = nnls(design / times[:, None], np.ones(len(times)))
+    relative = design / times[:, None]
+    (latency, per_byte), _ = nnls(relative, np.ones(len(times)))
+    if per_byte == 0:
+        latency, per_byte = 0.0, relative[:, 1].sum() / (relative[:, 1] ** 2).sum()
     return float(latency), float(per_byte)
 
 
