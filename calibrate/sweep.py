@@ -130,7 +130,8 @@ class Sweep:
         self._environment = environment() | {"seed": seed} | effort.facts() | (facts or {})
         self._device = describe_device()
         self._run = TrainingRun(problem, algorithm, seed=seed)
-        self._workload = replace(workload, tensor_elements=self._run.tensor_elements)
+        elements, shapes = self._run.tensor_elements, self._run.tensor_shapes
+        self._workload = replace(workload, tensor_elements=elements, tensor_shapes=shapes)
         self._timings = {timing.batch: timing for timing in known.t_grad if timing.batch} if known else {}
         self._costs = {cost.batch: cost for cost in known.costs} if known else {}
         self._refused = dict[int, str]()

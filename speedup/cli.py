@@ -63,6 +63,7 @@ class Model:
 
     t_grad: Annotated[float | None, Parameter(help="Gradient of one batch on one worker [s].")] = None
     t_comm: Annotated[float | None, Parameter(help="One transfer of all weights [s].")] = None
+    t_up: Annotated[float | None, Parameter(help="One transfer of the gradients [s], if that is another time.")] = None
     batch: Annotated[
         int | None, Parameter(help="Samples in one batch of one worker; the profile's own if left out.")
     ] = None
@@ -75,6 +76,10 @@ class Model:
         Literal["equal", "greedy", "lpt", "bytes"],
         Parameter(help="How a distributed server's tensors are placed."),
     ] = "equal"
+    up: Annotated[str | None, Parameter(help="Encoding of the gradients, such as int8; with --network.")] = None
+    down: Annotated[str | None, Parameter(help="Encoding of the weights, such as bf16; likewise.")] = None
+    deltas: Annotated[bool, Parameter(help="The server sends changes of the weights, encoded like gradients.")] = False
+    t_codec: Annotated[float, Parameter(help="What a worker takes to encode and decode, once an iteration [s].")] = 0.0
 
 
 _MODEL = Model()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from speedup.cluster import Link, MeasuredLink
     from speedup.estimators import Question
+    from speedup.payloads import Encoding
     from speedup.profile import Profile
     from speedup.tables import Floats, Integers
 
@@ -72,15 +73,16 @@ def worker_counts(workers: int | Iterable[int]) -> Integers:
 
 @cache
 def _time_function(
-    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool
+    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool, apart: bool
 ) -> tuple[Callable[..., Any], str]:
     # SymPy is loaded on the first estimate, not on import.
     from speedup.formulas import plan_formula  # noqa: PLC0415
-    from speedup.formulas.symbols import D, N, f_max, f_min, t_comm, t_grad  # noqa: PLC0415
+    from speedup.formulas.symbols import D, N, f_max, f_min, t_comm, t_down, t_grad, t_up  # noqa: PLC0415
     from speedup.numeric import numeric  # noqa: PLC0415
 
-    expression, equation = plan_formula(mode, server, schedule, method, equal=equal)
-    return numeric(expression, (N, D, t_grad, t_comm, f_max, f_min)), equation
+    expression, equation = plan_formula(mode, server, schedule, method, equal=equal, apart=apart)
+    known = (t_up, t_down) if apart else (t_comm,)
+    return numeric(expression, (N, D, t_grad, f_max, f_min, *known)), equation
 
 
 def extreme_shares(inputs: Inputs, rule: PlacementRule, counts: Integers) -> tuple[Floats | float, Floats | float]:
@@ -166,21 +168,28 @@ class _Table:
         mode, server, schedule = kind
         exact = "thesis" if self.method == "thesis" else "exact"
         equal = self.placement is PlacementRule.EQUAL
-        function, equation = _time_function(mode, server, schedule, exact, equal=equal)
+        function, equation = _time_function(mode, server, schedule, exact, equal=equal, apart=self.inputs.apart)
         centre = self._centre
-        gradient, workers = self.inputs.formula_t_grad_s(mode, self.counts) * centre, self.counts.astype(np.float64)
-        t_comm = self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
+        gradient, workers = self.inputs.formula_t_grad_s(mode, self.counts, centre), self.counts.astype(np.float64)
+        others = (*self.shares, *self._transfers_s)
         split = mode is UpdateMode.SYNC_SPLIT
         if (function, split) not in self.known:
-            self.known[function, split] = function(workers, float(self.batches), gradient, t_comm, *self.shares)
+            self.known[function, split] = function(workers, float(self.batches), gradient, *others)
         times = self.known[function, split]
         low: Floats | float = np.nan
         high: Floats | float = np.nan
         if self.method not in FORMULAS and self.inputs.doubt and mode is not UpdateMode.SEQUENTIAL:
-            longer = function(workers, float(self.batches), gradient * (1 + _STEP), t_comm, *self.shares)
+            longer = function(workers, float(self.batches), gradient * (1 + _STEP), *others)
             low, high = self._calibration_interval(times, np.log(longer / times) / np.log1p(_STEP), centre)
         named = self.method if self.method in FORMULAS else "closed-form"
         return _Rows(times, gradient / workers if split else gradient, low, high, [equation], [named])
+
+    @property
+    def _transfers_s(self) -> tuple[float, ...]:
+        """t_comm, or t_up and t_down where they differ; means, where means count [s]."""
+        mean = self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
+        ratio = self.inputs.up_ratio
+        return (ratio * mean, (2 - ratio) * mean) if self.inputs.apart else (mean,)
 
     @property
     def _centre(self) -> float:
@@ -223,7 +232,6 @@ class _Table:
         from speedup.estimators import Question  # noqa: PLC0415 - see _by_estimator
 
         mode, server, schedule = kind
-        split = mode is UpdateMode.SYNC_SPLIT
         shares: tuple[float, ...] = ()
         if server is ServerKind.DISTRIBUTED and self.placement is not PlacementRule.EQUAL:
             shares = place(self.inputs.tensor_elements or (), workers, self.placement).shares
@@ -233,9 +241,10 @@ class _Table:
             schedule=schedule,
             workers=workers,
             batches=self.batches,
-            t_grad=self.inputs.part_law(workers) if split else self.inputs.grad_law,
+            t_grad=self.inputs.compute_law(mode, workers),
             t_comm=self.inputs.transfer_law(mode, server, schedule, workers, equal=_even(shares)),
             shares=shares,
+            up_ratio=self.inputs.up_ratio,
         )
 
 
@@ -354,6 +363,7 @@ def estimate(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    t_up: float | None = None,
     batch: int | None = None,
     workers: int | Iterable[int] = DEFAULT_WORKERS,
     batches: int = 128,
@@ -366,6 +376,10 @@ def estimate(
     latency_s: float = 0.0,
     cv_grad: float | None = None,
     cv_comm: float | None = None,
+    up: str | Encoding | None = None,
+    down: str | Encoding | None = None,
+    deltas: bool = False,
+    t_codec: float = 0.0,
 ) -> EstimateTable:
     r"""Estimate time and speedup of every plan.
 
@@ -378,6 +392,7 @@ def estimate(
         profile: Profile, name of a shipped one, or path of a file; gives t_grad, t_comm and tensor sizes.
         t_grad: Gradient of one batch on one worker [s]; beats the profile's.
         t_comm: One transfer of all weights or gradients [s]; beats the profile's.
+        t_up: One transfer of the gradients [s], if that is another time; t_comm then is that of the weights.
         batch: Samples in one batch of one worker, b, for which t_grad is measured or fitted; the profile's own by
             default. With ``t_grad`` it only tells where sync-split leaves workers without a sample.
         workers: Worker counts N, one or many.
@@ -397,6 +412,11 @@ def estimate(
         latency_s: Fixed time of one message [s], with a network given as text.
         cv_grad: Coefficient of variation of t_grad; that of the profile's samples by default, 0 without any.
         cv_comm: Coefficient of variation of t_comm; likewise.
+        up: Encoding of the gradients, such as ``int8`` (``speedup.payloads``); with a network, whose transfers then
+            take what its bytes take. 32-bit floats by default.
+        down: Encoding of the weights; likewise.
+        deltas: Whether the server sends changes of the weights, which may lose as much as gradients.
+        t_codec: What a worker takes to encode and decode, once an iteration [s]; one worker alone does not.
 
     Returns:
         The table, one plan a row, with the interval in which the speedup of one run lies at the level named.
@@ -411,7 +431,8 @@ def estimate(
         (2.9318, 'W.4')
     """
     counts, runs = worker_counts(workers), whole("batches", batches)
-    given = {"t_grad": t_grad, "t_comm": t_comm, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
     inputs = gather(profile, **given, batch=batch, network=network, latency_s=latency_s)
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     return tabulate(inputs, kinds, counts, runs, method, rule)

@@ -74,7 +74,8 @@ class Question:
         workers: N.
         batches: D.
         t_grad: Law of what one worker computes in an iteration; for sync-split its part of a batch.
-        t_comm: Law of one transfer of all weights.
+        t_comm: Law of one transfer of all weights, or gradients; of both, where they differ.
+        up_ratio: t_up by the mean of t_up and t_down.
         shares: Share of each unit of a distributed server; empty for equal shares.
     """
 
@@ -86,6 +87,7 @@ class Question:
     t_grad: Law
     t_comm: Law
     shares: tuple[float, ...] = ()
+    up_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,15 @@ def _is_safe_async(one: Question) -> bool:
     varies, rounds = max(one.t_grad.cv, one.t_comm.cv), (one.batches - one.workers) / one.workers
     if one.workers == 1:
         return True
+    if one.up_ratio != 1.0 and one.schedule is Schedule.SEMAPHORE and varies:
+        return False
     if rounds < LONG_RUN or varies > 2:
         return False
     if one.server is ServerKind.DISTRIBUTED:
         return one.t_comm.mean_s < 0.2 * one.t_grad.mean_s and varies >= 0.05
     if one.schedule is Schedule.SEMAPHORE:
         return one.t_comm.cv <= 1.5
-    cycle = one.workers / float(fair_throughput(one.workers, one.t_grad, one.t_comm))
+    cycle = one.workers / float(fair_throughput(one.workers, one.t_grad, one.t_comm, up_ratio=one.up_ratio))
     lost = lockstep_excess_s(one.workers, one.batches, one.t_grad, one.t_comm, cycle)
     return varies >= 0.1 and lost < 0.01 * rounds * cycle
 
@@ -169,17 +173,19 @@ def synchronous(question: Question) -> Answer:
 def _iterations(one: Question, taking: int) -> NDArray[np.float64]:
     grads, comms = [one.t_grad] * taking, [one.t_comm] * taking
     if one.server is ServerKind.CENTRAL:
-        return central_iterations(grads, comms, one.schedule, seed=_SEED)
-    return distributed_iterations(grads, comms, units=one.workers, seed=_SEED)
+        return central_iterations(grads, comms, one.schedule, up_ratio=one.up_ratio, seed=_SEED)
+    return distributed_iterations(grads, comms, units=one.workers, up_ratio=one.up_ratio, seed=_SEED)
 
 
 def asynchronous(question: Question) -> Answer:
     """Answer for asynchronous training: the first round, then the steady rate."""
     one = question
     if one.server is ServerKind.CENTRAL:
-        time_s = central_run_s(one.workers, one.batches, one.t_grad, one.t_comm, one.schedule, seed=_SEED)
+        time_s = central_run_s(
+            one.workers, one.batches, one.t_grad, one.t_comm, one.schedule, up_ratio=one.up_ratio, seed=_SEED
+        )
     else:
-        time_s = distributed_run_s(one.workers, one.batches, one.t_grad, one.t_comm, seed=_SEED)
+        time_s = distributed_run_s(one.workers, one.batches, one.t_grad, one.t_comm, up_ratio=one.up_ratio, seed=_SEED)
     return Answer(time_s, _asynchronous_spread(one, time_s), Estimator.MVA, "Q.6")
 
 
@@ -190,7 +196,8 @@ def _asynchronous_spread(one: Question, time_s: float) -> float:
     busy = 0.0
     if one.server is ServerKind.CENTRAL and one.workers > 1:
         rule = semaphore_throughput if one.schedule is Schedule.SEMAPHORE else fair_throughput
-        busy = float(rule(one.workers, one.t_grad, one.t_comm)) * one.t_comm.mean_s
+        slower = max(one.up_ratio, 2 - one.up_ratio) * one.t_comm.mean_s
+        busy = float(rule(one.workers, one.t_grad, one.t_comm, up_ratio=one.up_ratio)) * slower
     weight = busy**4
     steady = one.batches * ((1 - weight) * (cycle / one.workers) ** 2 + weight * comm**2)
     return math.sqrt(steady + (cycle / 2) ** 2) / time_s
@@ -210,15 +217,14 @@ def simulated(question: Question) -> Answer:
     one = question
     # The scenario's own split is a part 1/N; here the law is that of the part.
     scale = one.workers if one.mode is UpdateMode.SYNC_SPLIT else 1
-    comm = (one.t_comm,) * one.workers
     scenario = Scenario(
         mode=one.mode,
         server=one.server,
         schedule=Schedule.FAIR if one.schedule is Schedule.NONE else one.schedule,
         batches=one.batches,
         t_grad=(one.t_grad.scaled(scale),) * one.workers,
-        pull=comm,
-        push=comm,
+        pull=(one.t_comm.scaled(2 - one.up_ratio),) * one.workers,
+        push=(one.t_comm.scaled(one.up_ratio),) * one.workers,
         shares=one.shares or ((1 / one.workers,) * one.workers if one.server is ServerKind.DISTRIBUTED else (1.0,)),
         join_s=np.zeros(one.workers),
         leave_s=np.full(one.workers, np.inf),

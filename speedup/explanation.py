@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from speedup.cluster import Link, MeasuredLink
     from speedup.gradient_time import BatchTime
     from speedup.inputs import Inputs
+    from speedup.payloads import Encoding
     from speedup.profile import Profile
     from speedup.tables import Estimate
 
@@ -101,7 +102,9 @@ class Explanation:
         }
 
     def _notations(self) -> list[str]:
-        origin = {symbols.t_grad: str(self.inputs.t_grad_from), symbols.t_comm: str(self.inputs.t_comm_from)}
+        transfers = (symbols.t_comm, symbols.t_up, symbols.t_down)
+        origin = {symbols.t_grad: str(self.inputs.t_grad_from)}
+        origin |= dict.fromkeys(transfers, str(self.inputs.t_comm_from))
         meaning = {quantity.symbol: quantity.meaning for quantity in QUANTITIES}
         if self.part is not None:
             meaning[symbols.t_grad] = f"{_IN_PLACE}, for t_grad in this formula"
@@ -154,6 +157,7 @@ def explain(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    t_up: float | None = None,
     batch: int | None = None,
     workers: int = 8,
     batches: int = 128,
@@ -164,6 +168,10 @@ def explain(
     placement: str = "equal",
     network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
+    up: str | Encoding | None = None,
+    down: str | Encoding | None = None,
+    deltas: bool = False,
+    t_codec: float = 0.0,
 ) -> Explanation:
     """Return the formula of one plan with the numbers put in.
 
@@ -186,11 +194,14 @@ def explain(
         schedule=chosen_schedule,
         placement=rule,
     )
-    inputs = gather(profile, t_grad=t_grad, t_comm=t_comm, batch=batch, network=network, latency_s=latency_s)
+    given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
+    inputs = gather(profile, **given, batch=batch, network=network, latency_s=latency_s)
     found = estimate_plan(plan, inputs, whole("batches", batches), method)
-    expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL)
+    expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL, apart=inputs.apart)
     gradient = float(np.squeeze(inputs.formula_t_grad_s(plan.mode, worker_counts(workers))))
     known = {N: workers, D: batches, symbols.t_grad: gradient, symbols.t_comm: found.t_comm_s}
+    known |= {symbols.t_up: inputs.t_up_s, symbols.t_down: inputs.t_down_s}
     if {f_max, f_min} & expression.free_symbols:
         largest, smallest = extreme_shares(inputs, rule, worker_counts(workers))
         known |= {f_max: float(np.squeeze(largest)), f_min: float(np.squeeze(smallest))}

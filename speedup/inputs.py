@@ -13,12 +13,15 @@ from speedup.cluster import Link, MeasuredLink
 from speedup.errors import PlanError, ProfileError
 from speedup.gradient_time import BatchTime, GradientTime
 from speedup.laws import Law, LawKind
+from speedup.payloads import encoding, traffic
 from speedup.plans import Schedule, ServerKind, UpdateMode
 from speedup.profile import Profile, Provenance, Timing
 from speedup.units import not_negative, positive, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from speedup.payloads import Encoding, Traffic
 
 FEWEST_SAMPLES, ENOUGH_SAMPLES = 5, 200
 """Samples from which on a spread is known; and from which on they stand for the law itself."""
@@ -64,6 +67,9 @@ class Inputs:
         grad_law: Law of t_grad, where times vary.
         comm_law: Law of t_comm; likewise.
         doubt: How surely their means and spread are known.
+        up_ratio: t_up by t_comm, which is the mean of t_up and t_down; 1 where they are equal.
+        traffic: What is sent each way, where encodings were named.
+        t_codec_s: What a worker takes to encode and decode, once an iteration [s].
     """
 
     t_grad: BatchTime
@@ -75,6 +81,24 @@ class Inputs:
     grad_law: Law
     comm_law: Law
     doubt: Doubt
+    up_ratio: float = 1.0
+    traffic: Traffic | None = None
+    t_codec_s: float = 0.0
+
+    @property
+    def t_up_s(self) -> float:
+        """All gradients once from a worker to the server [s]."""
+        return self.up_ratio * self.t_comm_s
+
+    @property
+    def t_down_s(self) -> float:
+        """All weights once from the server to a worker [s]."""
+        return (2 - self.up_ratio) * self.t_comm_s
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two directions differ."""
+        return self.up_ratio != 1.0
 
     @property
     def varies(self) -> bool:
@@ -114,10 +138,11 @@ class Inputs:
         sweep = self.gradient_time
         return None if sweep is None or self.batch is None else sweep.predict(-(-self.batch // workers))
 
-    def part_law(self, workers: int) -> Law:
-        """Return the law of what a worker of sync-split computes in an iteration: its part of a batch."""
-        part = self.formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([workers]))
-        return self.grad_law.scaled(float(np.squeeze(part)) / workers / self.t_grad_s)
+    def compute_law(self, mode: UpdateMode, workers: int) -> Law:
+        """Return the law of what a worker does between two transfers: a batch or its part of one, and the codec."""
+        part = np.squeeze(self._batch_in_formula_s(mode, np.array([workers])))
+        share = workers if mode is UpdateMode.SYNC_SPLIT else 1
+        return self.grad_law.scaled(float(part) / share / self.t_grad_s).later_by(self.t_codec_s)
 
     def transfer_law(
         self, mode: UpdateMode, server: ServerKind, schedule: Schedule, workers: int, *, equal: bool = True
@@ -162,7 +187,9 @@ class Inputs:
 
         return link.exchange_excess(near, crossing(near.hosts, near.stagger))
 
-    def formula_t_grad_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
+    def formula_t_grad_s(
+        self, mode: UpdateMode, workers: NDArray[np.int64], centre: float = 1.0
+    ) -> NDArray[np.float64] | float:
         r"""Return what stands for t_grad in the formula of a mode [s], one a worker count where they differ.
 
         That is t_grad, except for sync-split with a sweep. Its formulas divide t_grad by N, as if 1/N of a batch took
@@ -170,17 +197,26 @@ class Inputs:
 
         .. math:: N \, t_{grad}(\lceil b/N \rceil)
 
-        in its place, they have the time of the largest part of a batch instead.
+        in its place, they have the time of the largest part of a batch instead. What a worker takes to encode and
+        decode comes on top, once an iteration, except for one worker alone.
 
         Args:
             mode: The mode of the formula.
             workers: Worker counts N, each at least 1.
+            centre: What t_grad is multiplied by.
 
         Example:
             >>> import numpy as np
             >>> gather("squeezenet").formula_t_grad_s(UpdateMode.SYNC_SPLIT, np.array([1, 8]))
             0.758
         """
+        times = self._batch_in_formula_s(mode, workers) * centre
+        if mode is UpdateMode.SEQUENTIAL or not self.t_codec_s:
+            return times
+        once = self.t_codec_s * workers.astype(np.float64) if mode is UpdateMode.SYNC_SPLIT else self.t_codec_s
+        return times + once
+
+    def _batch_in_formula_s(self, mode: UpdateMode, workers: NDArray[np.int64]) -> NDArray[np.float64] | float:
         sweep = self.gradient_time if mode is UpdateMode.SYNC_SPLIT else None
         if sweep is None or self.batch is None:
             return self.t_grad_s
@@ -208,10 +244,20 @@ class Inputs:
             "t_grad_level": self.t_grad.level,
             "cv_grad": self.grad_law.cv,
             "t_comm_s": self.t_comm_s,
+            "t_up_s": self.t_up_s,
+            "t_down_s": self.t_down_s,
+            "t_codec_s": self.t_codec_s,
             "cv_comm": self.comm_law.cv,
             "t_comm_provenance": str(self.t_comm_from),
             "warnings": list(self.warnings),
         }
+        if self.traffic:
+            document |= {
+                "up": self.traffic.up.name,
+                "down": self.traffic.down.name,
+                "up_bytes": self.traffic.up_bytes,
+                "down_bytes": self.traffic.down_bytes,
+            }
         if self.link:
             document["bandwidth_bytes_per_s"] = self.link.bandwidth_bytes_per_s
             document["latency_s"] = self.link.latency_s
@@ -223,15 +269,21 @@ def gather(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    t_up: float | None = None,
     batch: int | None = None,
     network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
     cv_grad: float | None = None,
     cv_comm: float | None = None,
+    up: str | Encoding | None = None,
+    down: str | Encoding | None = None,
+    deltas: bool = False,
+    t_codec: float = 0.0,
 ) -> Inputs:
     """Settle t_grad and t_comm and their spread: a number given beats the profile's.
 
     Without a number, t_comm is that of the network named, of the profile's timing, or of the profile's measured link.
+    Where gradients take another time than weights, because ``t_up`` or encodings say so, it is the mean of both.
 
     A batch size given along with t_grad is the size of the batch that t_grad is for; it does not change the number.
     Where nobody gave a spread, it is that of the profile's samples, and 0 without any.
@@ -247,11 +299,17 @@ def gather(
     link = _link(network, latency_s)
     if link is None and t_comm is None and loaded is not None and loaded.t_comm is None:
         link = loaded.link
-    t_comm_s, t_comm_from = _t_comm(loaded, t_comm, link)
+    sent = _traffic(loaded, link, up, down, deltas=deltas)
+    t_down_s, t_comm_from = _t_comm(loaded, t_comm, link, sent)
+    t_up_s = _t_up(t_up, link, sent, t_down_s)
+    if t_up is not None:
+        # As sure as the less sure of the two.
+        t_comm_from = Provenance.ASSUMED
+    t_comm_s = (t_up_s + t_down_s) / 2
     grad_timing = loaded.t_grad_timing if loaded is not None and t_grad is None else None
     comm_timing = loaded.t_comm if loaded is not None and t_comm is None and link is None else None
     if isinstance(link, MeasuredLink) and loaded is not None:
-        comm_timing = _transfer(link, loaded.workload.payload_bytes)
+        comm_timing = _transfer(link, max(sent.up_bytes, sent.down_bytes) if sent else loaded.workload.payload_bytes)
     return Inputs(
         gradient,
         t_comm_s,
@@ -268,6 +326,9 @@ def gather(
             cv_comm=doubt_of_spread(comm_timing) if cv_comm is None else 0.0,
             model=MODEL_DOUBT if isinstance(link, MeasuredLink) else 0.0,
         ),
+        up_ratio=t_up_s / t_comm_s,
+        traffic=sent,
+        t_codec_s=not_negative("t_codec", t_codec, "s"),
     )
 
 
@@ -380,8 +441,44 @@ def link_provenance(link: Link | MeasuredLink, payload_bytes: int) -> Provenance
     return Provenance.MEASURED if payload_bytes <= largest else Provenance.FITTED
 
 
+def _traffic(
+    profile: Profile | None,
+    link: Link | MeasuredLink | None,
+    up: str | Encoding | None,
+    down: str | Encoding | None,
+    *,
+    deltas: bool,
+) -> Traffic | None:
+    """Return what is sent each way if encodings were named; None if not."""
+    if up is None and down is None:
+        return None
+    if profile is None or link is None:
+        raise PlanError(
+            "up and down name encodings, whose bytes take a time only over a link: name a profile and network=, such "
+            'as network="1gbit". If you know the times, give t_comm= and t_up=.'
+        )
+    load = profile.workload
+    shapes = load.tensor_shapes or tuple((elements,) for elements in load.tensor_elements)
+    if load.tensor_shapes is None:
+        for chosen in (encoding(one) for one in (up, down) if one is not None):
+            if chosen.needs_shapes:
+                raise ProfileError(
+                    f'encoding "{chosen.name}" needs the shapes of the tensors, and profile "{profile.name}" has their '
+                    "sizes only. Calibrate it anew."
+                )
+    return traffic(load.algorithm, shapes, up=up, down=down, deltas=deltas)
+
+
+def _t_up(t_up: float | None, link: Link | MeasuredLink | None, sent: Traffic | None, t_down_s: float) -> float:
+    if t_up is not None and sent is not None:
+        raise PlanError("t_up and an encoding were both given; t_up is what the encoding would give. Drop one.")
+    if t_up is not None:
+        return positive("t_up", t_up, "s", advice="It is the time of the gradients, and t_comm that of the weights.")
+    return t_down_s if sent is None or link is None else link.transfer_time_s(sent.up_bytes)
+
+
 def _t_comm(
-    profile: Profile | None, t_comm: float | None, link: Link | MeasuredLink | None
+    profile: Profile | None, t_comm: float | None, link: Link | MeasuredLink | None, sent: Traffic | None
 ) -> tuple[float, Provenance]:
     if t_comm is not None and link is not None:
         raise PlanError("t_comm and network were both given; t_comm is what the network would give. Drop one.")
@@ -391,7 +488,7 @@ def _t_comm(
     if link is not None:
         if profile is None:
             raise PlanError("network needs a profile, whose payload it carries; or give t_comm= (seconds).")
-        payload = profile.workload.payload_bytes
+        payload = sent.down_bytes if sent else profile.workload.payload_bytes
         return link.transfer_time_s(payload), link_provenance(link, payload)
     if profile is None:
         raise PlanError("t_comm is missing: give t_comm= (seconds of one transfer), or a profile and network=.")

@@ -111,6 +111,19 @@ class Law:
         """Return the law of ``factor`` times the duration."""
         return Law(self.mean_s * factor, self.cv, self.kind, tuple(factor * one for one in self.samples_s))
 
+    def later_by(self, seconds: float) -> Law:
+        """Return the law of the duration and a constant one after it.
+
+        Example:
+            >>> Law.named("gamma", 1.0, 0.2).later_by(1.0)
+            Law(mean_s=2.0, cv=0.1, kind=<LawKind.GAMMA: 'gamma'>, samples_s=())
+        """
+        if not seconds:
+            return self
+        mean = self.mean_s + seconds
+        kind = LawKind.GAMMA if self.kind is LawKind.EXPONENTIAL else self.kind
+        return Law(mean, self.cv * self.mean_s / mean, kind, tuple(one + seconds for one in self.samples_s))
+
     def spread_by(self, factor: float) -> Law:
         """Return a law of the same mean whose coefficient of variation is ``factor`` times as large."""
         if self.samples_s:

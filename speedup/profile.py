@@ -127,6 +127,7 @@ class Workload:
         input_shape: Shape of one sample; None where the source does not say.
         element_bytes: Bytes of one element on the wire.
         precision: Type that the network computes in.
+        tensor_shapes: Shape of each tensor, in the same order; None where nobody said.
 
     Raises:
         UnitError: A value is out of its range.
@@ -145,8 +146,11 @@ class Workload:
     input_shape: tuple[int, ...] | None = None
     element_bytes: int = 4
     precision: str = "float32"
+    tensor_shapes: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.tensor_shapes is not None and tuple(map(math.prod, self.tensor_shapes)) != self.tensor_elements:
+            raise UnitError("tensor_shapes do not have the elements that tensor_elements says; leave them out.")
         if not self.tensor_elements:
             raise UnitError("tensor_elements is empty; list the elements of every trainable tensor.")
         for index, elements in enumerate(self.tensor_elements):

@@ -176,31 +176,44 @@ def _placed(case: Case) -> str:
     )
 
 
+def transfer_words(inputs: Inputs) -> str:
+    """Say what a transfer takes, each way where they differ."""
+    if not inputs.apart:
+        return f"t_comm = {show_seconds(inputs.t_comm_s)}"
+    return f"t_up = {show_seconds(inputs.t_up_s)}, t_down = {show_seconds(inputs.t_down_s)}"
+
+
 def _t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
     """Return the longest transfer with which a plan still ends in ``time_s``."""
     from sympy import Symbol  # noqa: PLC0415 - loaded with the first estimate, not with this module
 
     from speedup.formulas import largest_t_comm, plan_formula  # noqa: PLC0415
-    from speedup.formulas.symbols import D, N, f_max, f_min, t_grad  # noqa: PLC0415
+    from speedup.formulas.symbols import D, N, f_max, f_min, t_comm, t_down, t_grad, t_up  # noqa: PLC0415
     from speedup.numeric import numeric  # noqa: PLC0415
 
     equal = plan.placement is PlacementRule.EQUAL
     budget = Symbol("t_budget", positive=True)
-    expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, case.formulas, equal=equal)
+    apart, ratio = case.inputs.apart, Symbol("r", positive=True)
+    expression, _ = plan_formula(plan.mode, plan.server, plan.schedule, case.formulas, equal=equal, apart=apart)
+    # Both directions become longer or shorter together.
+    expression = expression.subs({t_up: ratio * t_comm, t_down: (2 - ratio) * t_comm})
     counts = worker_counts(plan.workers)
     gradient = case.inputs.formula_t_grad_s(plan.mode, counts)
     largest, smallest = extreme_shares(case.inputs, plan.placement, counts)
-    function = numeric(largest_t_comm(expression, budget), (N, D, t_grad, budget, f_max, f_min))
-    limit = function(float(plan.workers), float(plan.batches), gradient, time_s, largest, smallest)
+    function = numeric(largest_t_comm(expression, budget), (N, D, t_grad, budget, f_max, f_min, ratio))
+    known = (float(plan.workers), float(plan.batches), gradient, time_s, largest, smallest)
+    limit = function(*known, case.inputs.up_ratio)
     return float(np.squeeze(limit))
 
 
 def _link_words(case: Case, t_comm_s: float) -> str:
     """Say how long a transfer may take and, where the payload is known, which link that needs."""
-    words = f"one transfer must take at most {show_seconds(t_comm_s)} (now {show_seconds(case.inputs.t_comm_s)})"
+    which = "the mean of t_up and t_down" if case.inputs.apart else "one transfer"
+    words = f"{which} must take at most {show_seconds(t_comm_s)} (now {show_seconds(case.inputs.t_comm_s)})"
     if case.inputs.profile is None:
         return words
-    payload = case.inputs.profile.workload.payload_bytes
+    sent, load = case.inputs.traffic, case.inputs.profile.workload
+    payload = (sent.up_bytes + sent.down_bytes) // 2 if sent else load.payload_bytes
     latency = case.inputs.link.latency_s if case.inputs.link else 0.0
     if t_comm_s <= latency:
         return f"{words}, less than the link's latency alone"
@@ -238,7 +251,7 @@ def _one_worker_limit(case: Case) -> str:
     if t_comm < t_grad:
         return ""
     return (
-        f"The network is the limit: moving the weights once takes {show_seconds(t_comm)}, "
+        f"The network is the limit: a transfer takes {show_seconds(t_comm)}, "
         f"{ratio(t_comm / t_grad)} times the {show_seconds(t_grad)} of computing a batch."
     )
 
@@ -299,6 +312,7 @@ def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
         f"Model: equal workers and links {_spread_words(table)}, no overlap of transfers with computing, weight update "
         f"at the server neglected; {_METHOD_WORDS[choice.method]}."
     )
+    notes += _encoding_notes(inputs)
     if choice.status is Status.ROUGH:
         notes.append('Status rough: no fast estimator is known to be safe here; method="simulation" is.')
     elif choice.status is not Status.OK:
@@ -319,6 +333,20 @@ def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
             "An efficiency above 100 % is no slip: a part of a batch takes less than its share of the time here."
         )
     return (*notes, *inputs.warnings, *(inputs.profile.warnings if inputs.profile else ()))
+
+
+def _encoding_notes(inputs: Inputs) -> list[str]:
+    """Say what the encodings cost besides bytes."""
+    sent = inputs.traffic
+    notes = []
+    if inputs.t_codec_s:
+        notes.append(f"A worker takes {show_seconds(inputs.t_codec_s)} an iteration to encode and decode.")
+    elif sent is not None and {sent.up.name, sent.down.name} != {"fp32"}:
+        notes.append("Encoding and decoding take no time here; give t_codec if they do.")
+    lossy = [one.name for one in dict.fromkeys((sent.up, sent.down)) if one.lossy] if sent else []
+    if lossy:
+        notes.append(f"What {' and '.join(lossy)} lose is not part of the speedup: it counts batches, not accuracy.")
+    return notes
 
 
 def _part_of_a_batch(choice: Estimate, inputs: Inputs) -> str:
@@ -353,9 +381,11 @@ def _batch(inputs: Inputs) -> str:
 
 
 def _t_comm_origin(inputs: Inputs) -> str:
-    text = f"t_comm = {show_seconds(inputs.t_comm_s)}, {inputs.t_comm_from}"
+    text = f"{transfer_words(inputs)}, {inputs.t_comm_from}"
     if inputs.link and inputs.profile:
         payload = show_bytes(inputs.profile.workload.payload_bytes)
+        if inputs.traffic:
+            payload = f"{show_bytes(inputs.traffic.up_bytes)} up and {show_bytes(inputs.traffic.down_bytes)} down"
         if isinstance(inputs.link, MeasuredLink):
             link = inputs.link
             rate = show_bandwidth(link.bandwidth_bytes_per_s)

@@ -13,7 +13,7 @@ from speedup.errors import PlanError, UnitError
 from speedup.estimates import EXPECTED, check_plan_words, tabulate, worker_counts
 from speedup.inputs import gather
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
-from speedup.reasons import describe, reasons, validity
+from speedup.reasons import describe, reasons, transfer_words, validity
 from speedup.tables import Estimate, EstimateTable, Status, status_index
 from speedup.text import HEAD, cells, plan_lines, ratio
 from speedup.units import positive, show_bytes, show_seconds, whole
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
+    from speedup.payloads import Encoding
     from speedup.profile import Profile
     from speedup.tables import Integers
 
@@ -116,14 +117,20 @@ class Recommendation:
 
 def _title(inputs: Inputs) -> str:
     times = (
-        f"t_grad {show_seconds(inputs.t_grad_s)} ({inputs.t_grad_from}), "
-        f"t_comm {show_seconds(inputs.t_comm_s)} ({inputs.t_comm_from})"
+        f"t_grad = {show_seconds(inputs.t_grad_s)} ({inputs.t_grad_from}), "
+        f"{transfer_words(inputs)} ({inputs.t_comm_from})"
     )
     if inputs.profile is None:
         return times
     load = inputs.profile.workload
+    payload = f"{show_bytes(load.payload_bytes)} a transfer"
+    if inputs.traffic is not None:
+        sent = inputs.traffic
+        payload = (
+            f"{show_bytes(sent.up_bytes)} up ({sent.up.name}), {show_bytes(sent.down_bytes)} down ({sent.down.name})"
+        )
     return (
-        f"{load.architecture}, {load.parameters / 1e6:.3g} M parameters, {show_bytes(load.payload_bytes)} a transfer; "
+        f"{load.architecture}, {load.parameters / 1e6:.3g} M parameters, {payload}; "
         f"profile {inputs.profile.name} ({inputs.profile.device})\n{times}"
     )
 
@@ -188,6 +195,7 @@ def recommend(
     *,
     t_grad: float | None = None,
     t_comm: float | None = None,
+    t_up: float | None = None,
     batch: int | None = None,
     network: str | Link | MeasuredLink | None = None,
     workers: int | Iterable[int] | None = None,
@@ -203,6 +211,10 @@ def recommend(
     latency_s: float = 0.0,
     cv_grad: float | None = None,
     cv_comm: float | None = None,
+    up: str | Encoding | None = None,
+    down: str | Encoding | None = None,
+    deltas: bool = False,
+    t_codec: float = 0.0,
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
@@ -213,6 +225,7 @@ def recommend(
         profile_or_name: Profile, name of a shipped one, or path of a file.
         t_grad: Gradient of one batch on one worker [s].
         t_comm: One transfer of all weights or gradients [s].
+        t_up: One transfer of the gradients [s], if that is another time; t_comm then is that of the weights.
         batch: Samples in one batch of one worker.
         network: Bandwidth such as ``"1gbit"``, a ``Link``, a ``MeasuredLink``, or the ``.json`` file of one.
         workers: The counts to consider, one or many.
@@ -228,6 +241,10 @@ def recommend(
         latency_s: Fixed time of one message [s], with a network given as text.
         cv_grad: Coefficient of variation of t_grad.
         cv_comm: Coefficient of variation of t_comm.
+        up: Encoding of the gradients, such as ``int8``.
+        down: Encoding of the weights.
+        deltas: Whether the server sends changes of the weights.
+        t_codec: What a worker takes to encode and decode, once an iteration [s].
 
     Raises:
         SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
@@ -240,7 +257,8 @@ def recommend(
     """
     _check_objective(objective, min_efficiency)
     counts, runs = _counts(workers, max_workers), whole("batches", batches)
-    given = {"t_grad": t_grad, "t_comm": t_comm, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
     inputs = gather(profile_or_name, **given, batch=batch, network=network, latency_s=latency_s)
     kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
     alone = None

@@ -65,7 +65,8 @@ class TrainingRun:
         seed: Of what the algorithm draws at random.
 
     Attributes:
-        tensor_elements: Elements of each tensor that travels, in forward order.
+        tensor_shapes: Shape of each tensor that travels, in forward order.
+        tensor_elements: Elements of each.
         weights_bytes: Bytes of what is trained and of what is frozen.
         gradients_bytes: Bytes of the gradient of what is trained.
         optimizer_state_bytes: Bytes of the optimizer's state.
@@ -134,7 +135,8 @@ class TrainingRun:
         self._measure_sizes(moving)
 
     def _measure_sizes(self, moving: Moving) -> None:
-        self.tensor_elements = tuple(math.prod(leaf.shape) for leaf in jax.tree.leaves(moving.trained))
+        self.tensor_shapes = tuple(tuple(leaf.shape) for leaf in jax.tree.leaves(moving.trained))
+        self.tensor_elements = tuple(map(math.prod, self.tensor_shapes))
         self.weights_bytes = _bytes(moving.trained) + _bytes(self._frozen_shapes)
         self.gradients_bytes = _bytes(moving.trained)
         self.optimizer_state_bytes = _bytes(moving.optimizer)

@@ -10,8 +10,8 @@ import sympy
 from sympy import Contains, Eq, Expr, Interval, Rational, Symbol, Tuple
 
 from speedup.errors import PlanError
-from speedup.formulas import asynchronous, exact, queueing, synchronous
-from speedup.formulas.symbols import LATEX_NAMES, D, N, S, X, t_grad, t_iter, t_sem, t_train
+from speedup.formulas import asynchronous, directions, exact, queueing, synchronous
+from speedup.formulas.symbols import LATEX_NAMES, D, N, S, X, t_comm, t_down, t_grad, t_iter, t_sem, t_train, t_up
 from speedup.plans import (
     CENTRAL_SCHEDULES,
     SERVERS,
@@ -40,7 +40,8 @@ class Equation:
 
     Attributes:
         id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
-            unequal shares, ``Q`` for those of queueing, which are this project's.
+            unequal shares, ``U`` for those of unequal directions, ``Q`` for those of queueing, which are this
+            project's.
         title: What it gives.
         symbol: Left-hand side.
         expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
@@ -116,6 +117,20 @@ def _queueing_entries() -> tuple[Equation, ...]:
     )
 
 
+def _entries_apart() -> tuple[Equation, ...]:
+    u, entry = directions, _entry
+    return (
+        entry("U.1", "iteration, central, best, directions apart", "t_iter^BEST", u.t_iter_apart),
+        entry("U.2", "iteration, central, mean, directions apart", t_iter, u.t_iter_apart_mean),
+        entry("U.3", "asynchronous run, central, best, directions apart", "t_train^BEST", u.t_train_apart),
+        entry("U.4", "asynchronous run, central, mean, directions apart", t_train, u.t_train_apart_mean),
+        entry("U.5", "sync-join run, central, best, directions apart", t_train, u.t_train_join_apart),
+        entry("U.6", "sync-join run, central, mean, directions apart", t_train, u.t_train_join_apart_mean),
+        entry("U.7", "asynchronous run, first come first served, directions apart", t_train, u.t_train_fifo_apart),
+        entry("U.8", "asynchronous run, central, mean, whole batches", t_train, u.t_train_fifo_apart_mean),
+    )
+
+
 def _entries() -> tuple[Equation, ...]:
     y, a, x, entry = synchronous, asynchronous, exact, _entry
     return (
@@ -173,7 +188,9 @@ def _entries() -> tuple[Equation, ...]:
     )
 
 
-CATALOGUE: dict[str, Equation] = {equation.id: equation for equation in (*_entries(), *_queueing_entries())}
+CATALOGUE: dict[str, Equation] = {
+    equation.id: equation for equation in (*_entries(), *_entries_apart(), *_queueing_entries())
+}
 
 _ITERATION = {
     Schedule.BEST: ("4.6", synchronous.t_iter_best),
@@ -184,6 +201,17 @@ _RUN = {
     ("thesis", UpdateMode.ASYNC): {"best": "4.15", "worst": "4.18", "mean": "4.20"},
     ("exact", UpdateMode.ASYNC): {"best": "W.3", "worst": "W.2", "mean": "W.6"},
     ("exact", UpdateMode.SYNC_JOIN): {"best": "W.1", "worst": "W.2", "mean": "W.5"},
+}
+# Where transfers go one at a time, the slower direction counts; everywhere else only the sum of both.
+_APART = {
+    "4.6": "U.1",
+    "4.11": "U.2",
+    "4.15": "U.3",
+    "4.20": "U.4",
+    "W.1": "U.5",
+    "W.5": "U.6",
+    "W.3": "U.7",
+    "W.6": "U.8",
 }
 # Section 7.2 turns the best case into the rule: with constant times a queued semaphore IS the best order, and equal
 # sharing, in which everybody stays in step, the worst (ADR 0013).
@@ -204,27 +232,57 @@ def _distributed_run(method: str, *, equal: bool) -> str:
 
 @cache
 def plan_formula(
-    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool
+    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool, apart: bool = False
 ) -> tuple[Expr, str]:
-    """Return t_train of a kind of plan [s] and the number of the equation that gives it."""
+    """Return t_train of a kind of plan [s] and the number of the equation that gives it.
+
+    Args:
+        mode: When gradients meet the weights.
+        server: Where the weights live.
+        schedule: How a central server's link is shared.
+        method: ``thesis`` or ``exact``.
+        equal: Whether the shares of a distributed server are.
+        apart: Whether t_up and t_down differ; then they are in the place of t_comm.
+    """
+    expression, number, iterations = _plan_formula(mode, server, schedule, method, equal=equal)
+    if not apart:
+        return expression, number
+    if number not in _APART:
+        return expression.subs(t_comm, (t_up + t_down) / 2), number
+    found = CATALOGUE[_APART[number]].expression
+    if mode is UpdateMode.SYNC_SPLIT:
+        found = found.subs(t_grad, t_grad / N)
+    return iterations * found, _APART[number]
+
+
+def _plan_formula(
+    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool
+) -> tuple[Expr, str, Expr]:
+    """Return t_train [s], the number of an equation, and how often what it gives is in t_train."""
     if mode is UpdateMode.SEQUENTIAL:
-        return D * t_grad, "4.23"
+        return D * t_grad, "4.23", sympy.S.One
     if mode is UpdateMode.SYNC_SPLIT:
         # D iterations are whole whatever N is, so the thesis's form is the exact one too.
         number, function = _iteration(server, schedule, equal=equal)
-        return synchronous.t_train_sync(D, function(t_grad=t_grad / N)), number
+        return synchronous.t_train_sync(D, function(t_grad=t_grad / N)), number, D
     if server is ServerKind.CENTRAL and (method, mode) in _RUN:
         number = _RUN[method, mode][_CASE_OF.get(schedule, schedule)]
-        return CATALOGUE[number].expression, number
+        return CATALOGUE[number].expression, number, sympy.S.One
     if mode is UpdateMode.SYNC_JOIN and method == "thesis":
         number, function = _iteration(server, schedule, equal=equal)
-        return synchronous.t_train_sync(D / N, function()), number
+        return synchronous.t_train_sync(D / N, function()), number, D / N
     number = _distributed_run(method, equal=equal)
-    return CATALOGUE[number].expression, number
+    return CATALOGUE[number].expression, number, sympy.S.One
 
 
 def formula(
-    mode: str, server: str, *, schedule: str | None = None, method: str = "thesis", placement: str = "equal"
+    mode: str,
+    server: str,
+    *,
+    schedule: str | None = None,
+    method: str = "thesis",
+    placement: str = "equal",
+    apart: bool = False,
 ) -> Expr:
     """Return the expression of t_train [s] in the symbols ``N D t_grad t_comm``.
 
@@ -236,6 +294,7 @@ def formula(
         method: ``thesis`` for the formulas as printed, ``exact`` for whole batches.
         placement: ``equal`` shares of a distributed server (4.12), or any other rule, which gives the
             form in the largest and smallest share, ``f_max`` and ``f_min``.
+        apart: Whether gradients and weights take unlike times, ``t_up`` and ``t_down`` in the place of ``t_comm``.
 
     Raises:
         PlanError: A word is unknown, or a schedule was given for a distributed server.
@@ -257,7 +316,8 @@ def formula(
     if rule is not PlacementRule.EQUAL and central:
         raise PlanError(f'placement = "{rule}" belongs to a distributed server; a central one holds all tensors.')
     chosen = one_of("schedule", schedule or Schedule.MEAN, CENTRAL_SCHEDULES) if central else Schedule.NONE
-    return plan_formula(chosen_mode, chosen_server, chosen, method, equal=rule is PlacementRule.EQUAL)[0]
+    equal = rule is PlacementRule.EQUAL
+    return plan_formula(chosen_mode, chosen_server, chosen, method, equal=equal, apart=apart)[0]
 
 
 def check_method(method: str) -> None:

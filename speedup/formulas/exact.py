@@ -13,8 +13,14 @@ from speedup.formulas.symbols import D, N, f_max, f_min, t_comm, t_grad
 from speedup.formulas.synchronous import t_iter_best, t_iter_distributed, t_iter_worst
 
 
-def _rounds(t_iter_of_n: Expr, N: Expr, D: Expr) -> Expr:
-    """Return D div N rounds of N workers and one of the D mod N left over; ``t_iter_of_n`` is in symbol N."""
+def rounds(t_iter_of_n: Expr, N: Expr, D: Expr) -> Expr:
+    """Return the time of D div N rounds of N workers and one of the D mod N left over [s].
+
+    Args:
+        t_iter_of_n: One round [s], in the symbol N.
+        N: Workers.
+        D: Batches.
+    """
     symbol = next(free for free in t_iter_of_n.free_symbols if free.name == "N")
     left_over = Mod(D, N)
     last = Piecewise((t_iter_of_n.subs(symbol, left_over), left_over > 0), (0, True))
@@ -26,7 +32,7 @@ def t_train_join_best(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: E
 
     .. math:: \lfloor D/N \rfloor\, t_{iter}^{BEST}(N) + [r > 0]\, t_{iter}^{BEST}(r), \quad r = D \bmod N
     """
-    return _rounds(t_iter_best(t_comm=t_comm, t_grad=t_grad), N, D)
+    return rounds(t_iter_best(t_comm=t_comm, t_grad=t_grad), N, D)
 
 
 def t_train_lockstep(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
@@ -34,7 +40,7 @@ def t_train_lockstep(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Ex
 
     .. math:: \lfloor D/N \rfloor\, t_{iter}^{WORST}(N) + [r > 0]\, t_{iter}^{WORST}(r), \quad r = D \bmod N
     """
-    return _rounds(t_iter_worst(t_comm=t_comm, t_grad=t_grad), N, D)
+    return rounds(t_iter_worst(t_comm=t_comm, t_grad=t_grad), N, D)
 
 
 def t_train_fifo(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:

@@ -42,6 +42,8 @@ D = _count("D")
 I = _count("I")
 t_grad = _duration("t_grad")
 t_comm = _duration("t_comm")
+t_up = _duration("t_up")
+t_down = _duration("t_down")
 t_prepare = _duration("t_prepare")
 t_train = _duration("t_train")
 t_finish = _duration("t_finish")
@@ -63,6 +65,8 @@ QUANTITIES = (
     Quantity(I, "1", "I", "consecutive iterations of synchronous training"),
     Quantity(t_grad, "s", r"t_{\mathrm{grad}}", "gradient of one batch on one worker"),
     Quantity(t_comm, "s", r"t_{\mathrm{comm}}", "all weights, or all gradients, once between server and one worker"),
+    Quantity(t_up, "s", r"t_{\mathrm{up}}", "all gradients once from a worker to the server"),
+    Quantity(t_down, "s", r"t_{\mathrm{down}}", "all weights once from the server to a worker"),
     Quantity(t_prepare, "s", r"t_{\mathrm{prepare}}", "preparing the run; neglected"),
     Quantity(t_train, "s", r"t_{\mathrm{train}}", "training, without preparing and finishing"),
     Quantity(t_finish, "s", r"t_{\mathrm{finish}}", "finishing the run; neglected"),

@@ -95,22 +95,32 @@ def _draws(laws: Sequence[Law], count: int, seed: int) -> Floats:
     return np.stack([law.draw(rng, (count,)) for law in laws], axis=-1)
 
 
-def _drawn(t_grad: Sequence[Law], t_comm: Sequence[Law], draws: int | None, seed: int) -> tuple[Floats, Floats, Floats]:
+def _drawn(
+    t_grad: Sequence[Law], t_comm: Sequence[Law], up_ratio: float, draws: int | None, seed: int
+) -> tuple[Floats, Floats, Floats]:
     """Return pulls, gradients and pushes [s], shape (draws, N) each."""
     varies = any(law.cv > 0 for law in (*t_grad, *t_comm))
     count = (draws or draws_for(len(t_grad))) if varies else 1
-    return _draws(t_comm, count, 3 * seed), _draws(t_grad, count, 3 * seed + 1), _draws(t_comm, count, 3 * seed + 2)
+    pulls, pushes = (_draws(t_comm, count, 3 * seed + offset) for offset in (0, 2))
+    return (2 - up_ratio) * pulls, _draws(t_grad, count, 3 * seed + 1), up_ratio * pushes
 
 
 def central_iterations(
-    t_grad: Sequence[Law], t_comm: Sequence[Law], schedule: Schedule, *, draws: int | None = None, seed: int = 0
+    t_grad: Sequence[Law],
+    t_comm: Sequence[Law],
+    schedule: Schedule,
+    *,
+    up_ratio: float = 1.0,
+    draws: int | None = None,
+    seed: int = 0,
 ) -> Floats:
     """Draw t_iter with a central server [s].
 
     Args:
         t_grad: Law of the gradient time of each worker, shape (N,); for sync-split of its part of a batch.
-        t_comm: Law of one transfer of each worker, shape (N,).
+        t_comm: Law of one transfer of each worker, of both directions, shape (N,).
         schedule: ``semaphore`` or ``fair``.
+        up_ratio: t_up by the mean of t_up and t_down.
         draws: How many.
         seed: Seed of the random numbers.
 
@@ -122,7 +132,7 @@ def central_iterations(
         >>> central_iterations([Law(1.0)] * 8, [Law(0.1)] * 8, Schedule.FAIR)
         array([2.6])
     """
-    pulls, gradients, pushes = _drawn(t_grad, t_comm, draws, seed)
+    pulls, gradients, pushes = _drawn(t_grad, t_comm, up_ratio, draws, seed)
     pulled = guarded_pulls(pulls) if schedule is Schedule.SEMAPHORE else shared_pulls(pulls)
     return last_push(pulled + gradients, pushes)
 
@@ -132,6 +142,7 @@ def distributed_iterations(
     t_comm: Sequence[Law],
     *,
     units: int | None = None,
+    up_ratio: float = 1.0,
     draws: int | None = None,
     seed: int = 0,
 ) -> Floats:
@@ -146,12 +157,13 @@ def distributed_iterations(
         t_grad: Law of the gradient time of each worker that takes part, shape (N,).
         t_comm: Law of one transfer of all weights of each, shape (N,).
         units: Workers that hold a share, M; those that take part if left out.
+        up_ratio: t_up by the mean of t_up and t_down.
         draws: How many.
         seed: Seed of the random numbers.
 
     Returns:
         t_iter, shape (draws,); a single one if no time varies.
     """
-    pulls, gradients, pushes = _drawn(t_grad, t_comm, draws, seed)
+    pulls, gradients, pushes = _drawn(t_grad, t_comm, up_ratio, draws, seed)
     held = units or len(t_grad)
     return np.asarray(((held - 1) / held * (pulls + pushes) + gradients).max(axis=-1))

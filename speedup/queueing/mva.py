@@ -25,18 +25,20 @@ EXACT_CLASSES = 18
 """Unequal workers up to which their network is solved exactly, over 2^N populations."""
 
 
-def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike) -> Floats:
+def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike, *, up_ratio: float = 1.0) -> Floats:
     r"""Return the throughput of 1 to N equal workers [batches/s], by exact mean value analysis.
 
     .. math::
-        R(n) = s\,(1 + q(n-1)), \qquad X(n) = \frac{n}{Z + 2 R(n)}, \qquad q(n) = X(n)\,R(n)
+        R_d(n) = s_d\,(1 + q_d(n-1)), \qquad X(n) = \frac{n}{Z + R_{up}(n) + R_{down}(n)}, \qquad q_d(n) = X(n)\,R_d(n)
 
-    with :math:`Z` = t_grad, :math:`s` = t_comm and :math:`q(0) = 0`; both directions are alike.
+    for both directions d, with :math:`Z` = t_grad, :math:`s_{up}` = u t_comm, :math:`s_{down}` = (2 - u) t_comm and
+    :math:`q_d(0) = 0`.
 
     Args:
         workers: Largest number of workers N.
         t_grad: Mean gradient time [s]; arrays broadcast.
-        t_comm: Mean transfer time [s].
+        t_comm: Mean transfer time [s], of both directions.
+        up_ratio: u, t_up by the mean of t_up and t_down, in [0, 2].
 
     Returns:
         X(1) to X(N) along the first axis.
@@ -49,10 +51,11 @@ def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike) -> Floats
         array([0.8333, 1.6438, 2.4279])
     """
     z, s = np.broadcast_arrays(np.asarray(t_grad, dtype=np.float64), np.asarray(t_comm, dtype=np.float64))
-    rates, queue = np.empty((workers, *z.shape)), np.zeros(z.shape)
+    s = np.stack([up_ratio * s, (2 - up_ratio) * s])
+    rates, queue = np.empty((workers, *z.shape)), np.zeros(s.shape)
     for n in range(1, workers + 1):
         residence = s * (1 + queue)
-        rates[n - 1] = n / (z + 2 * residence)
+        rates[n - 1] = n / (z + residence.sum(axis=0))
         queue = rates[n - 1] * residence
     return rates
 

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def constant_cycle_s(workers: ArrayLike, t_grad: ArrayLike, t_comm: ArrayLike) -> Floats:
+def constant_cycle_s(workers: ArrayLike, t_grad: ArrayLike, t_comm: ArrayLike, *, up_ratio: float = 1.0) -> Floats:
     r"""Return the time between two pulls of a worker when no time varies [s].
 
-    .. math:: C = \max(Z + 2 s, N s)
+    .. math:: C = \max(Z + 2 s, N s \max(u, 2 - u))
+
+    with u = t_up by s, the mean of t_up and t_down.
     """
     n, z, s = (np.asarray(value, dtype=np.float64) for value in (workers, t_grad, t_comm))
-    return np.maximum(z + 2 * s, n * s)
+    return np.maximum(z + 2 * s, n * s * max(up_ratio, 2 - up_ratio))
 
 
 WORKER_NODES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
@@ -84,7 +86,7 @@ def _lognormal_weight(law: Law) -> float:
     return float(np.clip((law.gini - gamma) / (lognormal - gamma), -1.0, 2.0))
 
 
-def semaphore_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law) -> Floats:
+def semaphore_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law, *, up_ratio: float = 1.0) -> Floats:
     r"""Return the throughput of equal workers behind a semaphore [batches/s].
 
     .. math:: X = \frac{N}{C}, \qquad C = C_{const} + \varphi\,(C_{MVA} - C_{const})
@@ -94,7 +96,9 @@ def semaphore_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law) -> Floats
     Args:
         workers: Worker counts, shape (K,) or one.
         t_grad: Law of the gradient time.
-        t_comm: Law of one transfer.
+        t_comm: Law of one transfer, of both directions.
+        up_ratio: t_up by the mean of t_up and t_down. Where it is not 1 and times vary, the tabulated :math:`\varphi`
+            of equal directions is rough.
 
     Example:
         >>> from speedup.laws import Law
@@ -105,23 +109,24 @@ def semaphore_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law) -> Floats
     if t_comm.mean_s == 0:
         return n / t_grad.mean_s
     if t_grad.cv == t_comm.cv == 0:
-        return np.asarray(n / constant_cycle_s(n, t_grad.mean_s, t_comm.mean_s))
-    product = mva_throughput(int(n.max()), t_grad.mean_s, t_comm.mean_s)[n - 1]
-    constant = constant_cycle_s(n, t_grad.mean_s, t_comm.mean_s)
+        return np.asarray(n / constant_cycle_s(n, t_grad.mean_s, t_comm.mean_s, up_ratio=up_ratio))
+    product = mva_throughput(int(n.max()), t_grad.mean_s, t_comm.mean_s, up_ratio=up_ratio)[n - 1]
+    constant = constant_cycle_s(n, t_grad.mean_s, t_comm.mean_s, up_ratio=up_ratio)
     phi = np.where(n > 1, excess_delay(n, t_grad, t_comm).reshape(n.shape), 0.0)
     return np.asarray(n / (constant + phi * (n / product - constant)))
 
 
-def fair_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law) -> Floats:
+def fair_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law, *, up_ratio: float = 1.0) -> Floats:
     """Return the throughput of equal workers that share the link fairly [batches/s]; see ``mva_throughput``.
 
     Args:
         workers: Worker counts, shape (K,) or one.
         t_grad: Law of the gradient time; its mean counts.
-        t_comm: Law of one transfer; its mean counts.
+        t_comm: Law of one transfer, of both directions; its mean counts.
+        up_ratio: t_up by the mean of t_up and t_down.
     """
     n = np.asarray(workers)
-    return np.asarray(mva_throughput(int(n.max()), t_grad.mean_s, t_comm.mean_s)[n - 1])
+    return np.asarray(mva_throughput(int(n.max()), t_grad.mean_s, t_comm.mean_s, up_ratio=up_ratio)[n - 1])
 
 
 def distributed_throughput(workers: ArrayLike, t_grad: Law, t_comm: Law) -> Floats:

@@ -45,13 +45,15 @@ def lockstep_excess_s(workers: int, batches: int, t_grad: Law, t_comm: Law, stea
     return float(rounds * -np.expm1(-lasting / rounds) * lost)
 
 
-def whole_batch_excess_s(workers: int, batches: int, t_grad: Law, t_comm: Law, steady_cycle_s: float) -> float:
+def whole_batch_excess_s(
+    workers: int, batches: int, t_grad: Law, t_comm: Law, steady_cycle_s: float, *, up_ratio: float = 1.0
+) -> float:
     r"""Return how much longer a run behind a semaphore takes because batches come whole [s].
 
     With constant times a run of D batches is longer, or shorter, than a steady rate would have it, by
 
-    .. math:: E = ((D-1) \bmod N)\,s + \lfloor (D-1)/N \rfloor \max(Z + 2 s, N s) + Z + 2 s
-        - \left[(N+1) s + Z + \tfrac{D-N}{N} \max(Z + 2 s, N s)\right],
+    .. math:: E = ((D-1) \bmod N)\,s' + \lfloor (D-1)/N \rfloor \max(Z + 2 s, N s') + Z + 2 s
+        - \left[(N-1) s' + 2 s + Z + \tfrac{D-N}{N} \max(Z + 2 s, N s')\right], \quad s' = \max(u, 2-u)\,s
 
     because all workers begin together and the last round may be short. Spread wears this out like the phase of any
     oscillation, by :math:`\exp(-2.4\,(m + 9.2)\,\sigma^2/C^2)` after :math:`m = (D-N)/N` rounds, with
@@ -63,17 +65,24 @@ def whole_batch_excess_s(workers: int, batches: int, t_grad: Law, t_comm: Law, s
         t_grad: Law of the gradient time.
         t_comm: Law of one transfer.
         steady_cycle_s: Cycle of a worker in the steady state [s].
+        up_ratio: u, t_up by the mean of t_up and t_down.
     """
     z, s = t_grad.mean_s, t_comm.mean_s
-    cycle, left = float(constant_cycle_s(workers, z, s)), batches - 1
-    whole = left % workers * s + left // workers * cycle + z + 2 * s
-    fluid = (workers + 1) * s + z + (batches - workers) / workers * cycle
+    slower, cycle, left = (
+        max(up_ratio, 2 - up_ratio) * s,
+        float(constant_cycle_s(workers, z, s, up_ratio=up_ratio)),
+        batches - 1,
+    )
+    whole = left % workers * slower + left // workers * cycle + z + 2 * s
+    fluid = (workers - 1) * slower + z + 2 * s + (batches - workers) / workers * cycle
     rounds = (batches - workers) / workers
     variance = (t_grad.cv * z) ** 2 + 2 * (t_comm.cv * s) ** 2
     return float((whole - fluid) * np.exp(-2.4 * (rounds + 9.2) * variance / steady_cycle_s**2))
 
 
-def central_run_s(workers: int, batches: int, t_grad: Law, t_comm: Law, schedule: Schedule, *, seed: int = 0) -> float:
+def central_run_s(
+    workers: int, batches: int, t_grad: Law, t_comm: Law, schedule: Schedule, *, up_ratio: float = 1.0, seed: int = 0
+) -> float:
     r"""Return the mean time of an asynchronous run with a central server and a shared pool of batches [s].
 
     .. math:: T(D) = E\,t_{iter}(\min(N, D)) + \frac{D - N}{X} \;(+ \text{lockstep, for fair sharing})
@@ -87,6 +96,7 @@ def central_run_s(workers: int, batches: int, t_grad: Law, t_comm: Law, schedule
         t_grad: Law of the gradient time.
         t_comm: Law of one transfer.
         schedule: ``semaphore`` or ``fair``.
+        up_ratio: t_up by the mean of t_up and t_down.
         seed: Seed of the draws of the first round.
 
     Example:
@@ -95,19 +105,21 @@ def central_run_s(workers: int, batches: int, t_grad: Law, t_comm: Law, schedule
         19.9
     """
     first = min(workers, batches)
-    begin = float(central_iterations([t_grad] * first, [t_comm] * first, schedule, seed=seed).mean())
+    begin = float(central_iterations([t_grad] * first, [t_comm] * first, schedule, up_ratio=up_ratio, seed=seed).mean())
     if batches <= workers:
         return begin
     if schedule is Schedule.SEMAPHORE:
-        cycle = workers / float(semaphore_throughput(workers, t_grad, t_comm))
+        cycle = workers / float(semaphore_throughput(workers, t_grad, t_comm, up_ratio=up_ratio))
         steady = (batches - workers) * cycle / workers
-        return begin + steady + whole_batch_excess_s(workers, batches, t_grad, t_comm, cycle)
-    rate = float(fair_throughput(workers, t_grad, t_comm))
+        return begin + steady + whole_batch_excess_s(workers, batches, t_grad, t_comm, cycle, up_ratio=up_ratio)
+    rate = float(fair_throughput(workers, t_grad, t_comm, up_ratio=up_ratio))
     excess = lockstep_excess_s(workers, batches, t_grad, t_comm, workers / rate)
     return begin + (batches - workers) / rate + excess
 
 
-def distributed_run_s(workers: int, batches: int, t_grad: Law, t_comm: Law, *, seed: int = 0) -> float:
+def distributed_run_s(
+    workers: int, batches: int, t_grad: Law, t_comm: Law, *, up_ratio: float = 1.0, seed: int = 0
+) -> float:
     """Return the mean time of an asynchronous run with equal shares on the workers [s].
 
     Args:
@@ -115,10 +127,11 @@ def distributed_run_s(workers: int, batches: int, t_grad: Law, t_comm: Law, *, s
         batches: D.
         t_grad: Law of the gradient time.
         t_comm: Law of one transfer of all weights.
+        up_ratio: t_up by the mean of t_up and t_down; beyond the first round only their sum counts.
         seed: Seed of the draws of the first round.
     """
     taking = min(workers, batches)
-    first = distributed_iterations([t_grad] * taking, [t_comm] * taking, units=workers, seed=seed)
+    first = distributed_iterations([t_grad] * taking, [t_comm] * taking, units=workers, up_ratio=up_ratio, seed=seed)
     begin = float(first.mean())
     if batches <= workers:
         return begin

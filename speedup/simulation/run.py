@@ -209,6 +209,7 @@ def simulate(
     batches: int = 128,
     t_grad: float | Law | Sequence[float | Law],
     t_comm: float | Law | Sequence[float | Law],
+    t_up: float | Law | Sequence[float | Law] | None = None,
     mode: str = "async",
     server: str = "central",
     schedule: str = "semaphore",
@@ -240,6 +241,7 @@ def simulate(
             divides it by the number of workers.
         t_comm: Mean time of one transfer of all weights, or gradients, between server and worker, with nobody else
             there [s]; one, or one a worker, whose own link then is that much slower than the fastest.
+        t_up: The same of the gradients alone, if that is another time; t_comm then is that of the weights.
         mode: ``sync-join``, ``sync-split`` or ``async``.
         server: ``central``, ``distributed`` or ``sharded``.
         schedule: ``semaphore`` or ``fair``.
@@ -271,6 +273,7 @@ def simulate(
         batches=batches,
         t_grad=t_grad,
         t_comm=t_comm,
+        t_up=t_up,
         mode=mode,
         server=server,
         schedule=schedule,
