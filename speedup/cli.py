@@ -71,7 +71,9 @@ class Model:
         str | None, Parameter(help="Bandwidth such as 1gbit or 12.5GB/s; gives t_comm with a profile.")
     ] = None
     latency_s: Annotated[float, Parameter(help="Fixed time of one message [s], with --network.")] = 0.0
-    batches: Annotated[int, Parameter(help="Batches of the whole run, D.")] = 128
+    batches: Annotated[
+        int | None, Parameter(help="Batches of the whole run, D; 128, or those of the profile's phases, if left out.")
+    ] = None
     placement: Annotated[
         Literal["equal", "greedy", "lpt", "bytes"],
         Parameter(help="How a distributed server's tensors are placed."),

@@ -57,6 +57,9 @@ def train(
     checkpoint: Annotated[Path | None, Parameter(help="File for a checkpoint after each epoch.")] = None,
     resume: Annotated[bool, Parameter(help="Go on from the checkpoint.")] = False,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="CSV file for the rows.")] = None,
+    profile: Annotated[
+        Path | None, Parameter(help="Profile file for the training as it was, phase by phase, for recommend.")
+    ] = None,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], help="No progress.")] = False,
     json_: Annotated[bool, Parameter(name="--json", help="One JSON document.")] = False,
     how: How = _HOW,
@@ -67,7 +70,7 @@ def train(
     learning = load_learning()
     if resume and checkpoint is None:
         raise PlanError("--resume goes on from a checkpoint; name its file with --checkpoint.")
-    for path in (checkpoint, out):
+    for path in (checkpoint, out, profile):
         if path is not None:
             check_writable(path)
     settings = learning.Settings(network=network, folder=None if data_folder is None else str(data_folder), **vars(how))
@@ -87,6 +90,9 @@ def train(
     found = [row.to_dict() for row in learner.train(checkpoint, resume=resume, on_epoch=tell)]
     if out is not None:
         write_rows(out, found)
+    if profile is not None:
+        learning.learned_profile(learner).save(profile)
+        print(f"saved {profile}", file=sys.stderr)
     document = {"schema": "speedup.training/1", "settings": settings.to_dict(), "note": learner.note, "epochs": found}
     print(json.dumps(document, indent=1) if json_ else "\n".join(_table(found)))
 

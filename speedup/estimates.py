@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.errors import PlanError, UnitError, suggestion
-from speedup.inputs import Inputs, gather
+from speedup.phases import added_up, course_of
 from speedup.placement import place
 from speedup.plans import (
     CENTRAL_SCHEDULES,
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from speedup.cluster import Link, MeasuredLink
     from speedup.estimators import Question
+    from speedup.inputs import Inputs
     from speedup.payloads import Encoding
+    from speedup.phases import Course
     from speedup.profile import Profile
     from speedup.tables import Floats, Integers
 
@@ -297,6 +299,13 @@ def tabulate(
     )
 
 
+def tabulate_parts(
+    course: Course, kinds: list[Kind], counts: Integers, method: str, placement: PlacementRule
+) -> list[EstimateTable]:
+    """Return the table of every part of a run; all have the same rows."""
+    return [tabulate(part.inputs, kinds, counts, part.batches, method, placement) for part in course.parts]
+
+
 def estimate_plan(plan: Plan, inputs: Inputs, batches: int, method: str) -> Estimate:
     """Return the estimate of a single plan."""
     kind = (plan.mode, plan.server, plan.schedule)
@@ -366,7 +375,7 @@ def estimate(
     t_up: float | None = None,
     batch: int | None = None,
     workers: int | Iterable[int] = DEFAULT_WORKERS,
-    batches: int = 128,
+    batches: int | None = None,
     modes: str | Iterable[str] | None = None,
     servers: str | Iterable[str] | None = None,
     schedules: str | Iterable[str] | None = None,
@@ -396,7 +405,7 @@ def estimate(
         batch: Samples in one batch of one worker, b, for which t_grad is measured or fitted; the profile's own by
             default. With ``t_grad`` it only tells where sync-split leaves workers without a sample.
         workers: Worker counts N, one or many.
-        batches: Batches of the whole run, D.
+        batches: Batches of the whole run, D; by default 128, or those of the profile's phases.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; all by default.
         schedules: How the central server's link is shared, some of ``fair``, ``semaphore``, and the thesis's cases
@@ -430,9 +439,9 @@ def estimate(
         >>> round(table[0].speedup, 4), table[0].equation
         (2.9318, 'W.4')
     """
-    counts, runs = worker_counts(workers), whole("batches", batches)
+    counts = worker_counts(workers)
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
     given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
-    inputs = gather(profile, **given, batch=batch, network=network, latency_s=latency_s)
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
-    return tabulate(inputs, kinds, counts, runs, method, rule)
+    course = course_of(profile, batches, **given, batch=batch, network=network, latency_s=latency_s)
+    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=course.inputs.varies)
+    return added_up(tabulate_parts(course, kinds, counts, method, rule), course)

@@ -13,7 +13,7 @@ from speedup.errors import PlanError
 from speedup.estimates import check_plan_words, estimate_plan, extreme_shares, worker_counts
 from speedup.formulas import QUANTITIES, check_method, latex, plan_formula, symbols
 from speedup.formulas.symbols import D, N, f_max, f_min
-from speedup.inputs import gather
+from speedup.phases import course_of
 from speedup.plans import PlacementRule, Plan, Schedule, UpdateMode
 from speedup.units import whole
 
@@ -160,7 +160,7 @@ def explain(
     t_up: float | None = None,
     batch: int | None = None,
     workers: int = 8,
-    batches: int = 128,
+    batches: int | None = None,
     mode: str = "sync-join",
     server: str = "distributed",
     schedule: str | None = None,
@@ -196,11 +196,14 @@ def explain(
     )
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up}
     given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
-    inputs = gather(profile, **given, batch=batch, network=network, latency_s=latency_s)
-    found = estimate_plan(plan, inputs, whole("batches", batches), method)
+    course = course_of(profile, batches, **given, batch=batch, network=network, latency_s=latency_s)
+    if len(course.parts) > 1:
+        raise PlanError("explain takes one phase of a run: profile.of_phase(profile.phases[0]).")
+    inputs, runs = course.inputs, course.batches
+    found = estimate_plan(plan, inputs, runs, method)
     expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL, apart=inputs.apart)
     gradient = float(np.squeeze(inputs.formula_t_grad_s(plan.mode, worker_counts(workers))))
-    known = {N: workers, D: batches, symbols.t_grad: gradient, symbols.t_comm: found.t_comm_s}
+    known = {N: workers, D: runs, symbols.t_grad: gradient, symbols.t_comm: found.t_comm_s}
     known |= {symbols.t_up: inputs.t_up_s, symbols.t_down: inputs.t_down_s}
     if {f_max, f_min} & expression.free_symbols:
         largest, smallest = extreme_shares(inputs, rule, worker_counts(workers))

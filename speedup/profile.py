@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -249,6 +249,48 @@ class StepCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A part of a run in which a step and what it sends stay the same.
+
+    Attributes:
+        name: Such as ``epochs 1-3``.
+        batches: Its batches; where several steps are made between two exchanges, as in a round of distributed
+            edge-popup, its exchanges.
+        t_grad: Time of what a worker computes between two exchanges.
+        tensor_elements: Elements of each tensor that travels.
+        element_bytes: Bytes of one element on the wire.
+
+    Raises:
+        UnitError: A value is out of its range.
+
+    Example:
+        >>> t_grad = Timing(median_s=0.02, provenance=Provenance.MEASURED)
+        >>> Phase(name="epoch 1", batches=600, t_grad=t_grad, tensor_elements=(235200, 300)).payload_bytes
+        942000
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    name: str
+    batches: int
+    t_grad: Timing
+    tensor_elements: tuple[int, ...]
+    element_bytes: int = 4
+
+    def __post_init__(self) -> None:
+        whole("batches", self.batches)
+        if not self.tensor_elements:
+            raise UnitError(f'phase "{self.name}": tensor_elements is empty; list what travels.')
+        for index, elements in enumerate(self.tensor_elements):
+            whole(f"tensor_elements[{index}]", elements)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of one transfer, one direction."""
+        return sum(self.tensor_elements) * self.element_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Workload, timings, device and environment of one calibration.
 
@@ -265,6 +307,8 @@ class Profile:
         warnings: What a reader of the numbers should know.
         created: When it was measured, ISO 8601.
         source: Document and place, for a published profile.
+        phases: The parts of a run that changes on the way, in their order, as pruning makes it change; empty for a run
+            that does not. The profile's own t_grad and tensors then are those of the beginning.
 
     Raises:
         UnitError: A value is out of its range.
@@ -289,6 +333,7 @@ class Profile:
     warnings: tuple[str, ...] = ()
     created: str | None = None
     source: str | None = None
+    phases: tuple[Phase, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.t_grad:
@@ -305,6 +350,26 @@ class Profile:
     def t_grad_s(self) -> float:
         """Median of that timing [s]."""
         return self.t_grad_timing.median_s
+
+    def of_phase(self, phase: Phase) -> Profile:
+        """Return the profile of one phase alone; a transfer that was timed counts only if it was of its payload."""
+        workload = replace(
+            self.workload,
+            tensor_elements=phase.tensor_elements,
+            element_bytes=phase.element_bytes,
+            tensor_shapes=self.workload.tensor_shapes
+            if phase.tensor_elements == self.workload.tensor_elements
+            else None,
+        )
+        return replace(
+            self,
+            name=f"{self.name}, {phase.name}",
+            workload=workload,
+            t_grad=(replace(phase.t_grad, batch=workload.batch),),
+            costs=(),
+            t_comm=self.t_comm if phase.payload_bytes == self.workload.payload_bytes else None,
+            phases=(),
+        )
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Profile:

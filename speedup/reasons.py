@@ -18,6 +18,7 @@ from speedup.units import show_bandwidth, show_bytes, show_seconds
 
 if TYPE_CHECKING:
     from speedup.inputs import Inputs
+    from speedup.phases import Stage
 
 EFFICIENT = 0.8
 """Efficiency for which the required link is worked out."""
@@ -68,6 +69,8 @@ def describe(plan: Estimate) -> str:
 def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateTable) -> tuple[str, ...]:
     """Return why the choice was made and what would change it."""
     case = Case(choice, table)
+    if table.phases:
+        return tuple(filter(None, _reasons_over_phases(case, runners_up)))
     if choice.mode is UpdateMode.SEQUENTIAL:
         found = [_nothing_beats_one(case), _one_worker_limit(case), _link_to_scale(case, runners_up)]
         if case.table.speedup.max() <= 1:
@@ -84,6 +87,28 @@ def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateT
         _link_for_efficiency(case),
     ]
     return tuple(filter(None, found))
+
+
+def _reasons_over_phases(case: Case, runners_up: tuple[Estimate, ...]) -> list[str]:
+    if case.choice.mode is UpdateMode.SEQUENTIAL:
+        return [_nothing_beats_one(case)]
+    return [_gain(case), _limit(case), _next_best(case, runners_up)]
+
+
+def stage_reasons(stages: tuple[Stage, ...], choice: Estimate, switch_s: float) -> tuple[str, ...]:
+    """Say what the fastest sequence of plans is and what it gains over the best single one."""
+    if not stages:
+        return ()
+    cost = f"a switch costs {show_seconds(switch_s)} and moving the weights once"
+    if len(stages) == 1:
+        return (f"No change of plan on the way would gain anything; {cost}.",)
+    time_s = sum(stage.plan.time_s + stage.switch_s for stage in stages)
+    way = "; then ".join(f"{stage.name}: {describe(stage.plan)}" for stage in stages)
+    said = (
+        f"Changing the plan on the way takes {show_seconds(time_s)} instead of {show_seconds(choice.time_s)}, "
+        f"{1 - time_s / choice.time_s:.1%} less: {way} ({cost})."
+    )
+    return (said,)
 
 
 def _gain(case: Case) -> str:
@@ -312,6 +337,11 @@ def validity(choice: Estimate, table: EstimateTable) -> tuple[str, ...]:
         f"Model: equal workers and links {_spread_words(table)}, no overlap of transfers with computing, weight update "
         f"at the server neglected; {_METHOD_WORDS[choice.method]}."
     )
+    if table.phases:
+        notes.append(
+            f"These times are means over {len(table.phases)} phases, {table.phases[0]} to {table.phases[-1]}; each was "
+            "estimated with its own, and all are added up."
+        )
     notes += _encoding_notes(inputs)
     if choice.status is Status.ROUGH:
         notes.append('Status rough: no fast estimator is known to be safe here; method="simulation" is.')

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.errors import PlanError, UnitError
-from speedup.estimates import EXPECTED, check_plan_words, tabulate, worker_counts
-from speedup.inputs import gather
+from speedup.estimates import EXPECTED, check_plan_words, tabulate_parts, worker_counts
+from speedup.phases import SWITCH_S, added_up, best_stages, course_of
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
-from speedup.reasons import describe, reasons, transfer_words, validity
+from speedup.reasons import describe, reasons, stage_reasons, transfer_words, validity
 from speedup.tables import Estimate, EstimateTable, Status, status_index
 from speedup.text import HEAD, cells, plan_lines, ratio
-from speedup.units import positive, show_bytes, show_seconds, whole
+from speedup.units import not_negative, positive, show_bytes, show_seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
+    from speedup.phases import Course, Stage
     from speedup.profile import Profile
     from speedup.tables import Integers
 
@@ -35,7 +36,7 @@ _OBJECTIVES = ("time",)
 _SEQUENTIAL = (UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
 # Of plans that take the same time, the simpler one: no stale gradients before stale ones.
 _PREFERENCE = (UpdateMode.SEQUENTIAL, UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
-_SAME_TIME = 1e-12
+_SAME_TIME = _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Recommendation:
         reasons: Why, and what would change the answer.
         validity: What the numbers rest on and where they stop.
         table: Every plan that was considered.
+        stages: For a run that changes on the way, the fastest sequence of plans; empty for any other.
     """
 
     choice: Estimate
@@ -55,6 +57,7 @@ class Recommendation:
     reasons: tuple[str, ...]
     validity: tuple[str, ...]
     table: EstimateTable
+    stages: tuple[Stage, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -77,6 +80,7 @@ class Recommendation:
             "runners_up": [plan.to_dict() for plan in self.runners_up],
             "reasons": list(self.reasons),
             "validity": list(self.validity),
+            "stages": [stage.to_dict() for stage in self.stages],
             "rows": self.table.to_dict()["rows"],
         }
 
@@ -123,7 +127,7 @@ def _title(inputs: Inputs) -> str:
     if inputs.profile is None:
         return times
     load = inputs.profile.workload
-    payload = f"{show_bytes(load.payload_bytes)} a transfer"
+    payload = f"{show_bytes(load.payload_bytes)} a transfer{' at first' if inputs.profile.phases else ''}"
     if inputs.traffic is not None:
         sent = inputs.traffic
         payload = (
@@ -151,12 +155,6 @@ def _check_objective(objective: str, min_efficiency: float | None) -> None:
         raise UnitError(f"min_efficiency = {min_efficiency}; it must be above 0 and at most 1, such as 0.8.")
 
 
-def _candidates(everything: EstimateTable, alone: EstimateTable | None) -> EstimateTable:
-    """Put one worker alone first, and leave out plans in which some workers never compute."""
-    table = everything.take(everything.status != status_index(Status.IDLE_WORKERS))
-    return table if alone is None else alone.followed_by(table)
-
-
 def _order(table: EstimateTable) -> NDArray[np.int64]:
     """Return the rows from best to worst; of the same time, fewer workers and simpler modes first."""
     preference = np.array([_PREFERENCE.index(family.mode) for family in table.families])[table.family]
@@ -171,7 +169,7 @@ def _order(table: EstimateTable) -> NDArray[np.int64]:
 def _choose(table: EstimateTable, min_efficiency: float | None) -> tuple[Estimate, tuple[Estimate, ...]]:
     """Return the best plan and the best of every other family."""
     order = _order(table)
-    enough = table.efficiency[order] >= (min_efficiency or 0) - 1e-12
+    enough = table.efficiency[order] >= (min_efficiency or 0) - _ROUNDING
     if not enough.any():
         best = float(table.efficiency.max())
         raise PlanError(
@@ -200,7 +198,7 @@ def recommend(
     network: str | Link | MeasuredLink | None = None,
     workers: int | Iterable[int] | None = None,
     max_workers: int | None = None,
-    batches: int = 128,
+    batches: int | None = None,
     modes: str | Iterable[str] | None = None,
     servers: str | Iterable[str] | None = None,
     schedules: str | Iterable[str] | None = EXPECTED,
@@ -215,6 +213,7 @@ def recommend(
     down: str | Encoding | None = None,
     deltas: bool = False,
     t_codec: float = 0.0,
+    switch_s: float = SWITCH_S,
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
@@ -230,7 +229,7 @@ def recommend(
         network: Bandwidth such as ``"1gbit"``, a ``Link``, a ``MeasuredLink``, or the ``.json`` file of one.
         workers: The counts to consider, one or many.
         max_workers: Consider 1 to this many; 8 if neither is given.
-        batches: Batches of the whole run, D.
+        batches: Batches of the whole run, D; by default 128, or those of the profile's phases.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
         servers: Some of ``central``, ``distributed``; both by default.
         schedules: ``semaphore`` if your central server has one; by default what to expect if it has not.
@@ -245,6 +244,8 @@ def recommend(
         down: Encoding of the weights.
         deltas: Whether the server sends changes of the weights.
         t_codec: What a worker takes to encode and decode, once an iteration [s].
+        switch_s: What going over to another plan on the way costs [s], besides moving the weights once; for a profile
+            with phases.
 
     Raises:
         SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
@@ -256,20 +257,31 @@ def recommend(
         Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
     """
     _check_objective(objective, min_efficiency)
-    counts, runs = _counts(workers, max_workers), whole("batches", batches)
+    counts, paused = _counts(workers, max_workers), not_negative("switch_s", switch_s, "s")
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
     given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
-    inputs = gather(profile_or_name, **given, batch=batch, network=network, latency_s=latency_s)
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=inputs.varies)
-    alone = None
+    course = course_of(profile_or_name, batches, **given, batch=batch, network=network, latency_s=latency_s)
+    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=course.inputs.varies)
+    tables = tabulate_parts(course, kinds, counts, method, rule)
     if workers is None or 1 in counts:
-        alone = tabulate(inputs, [_SEQUENTIAL], worker_counts(1), runs, method, PlacementRule.EQUAL)
-    return _recommended(_candidates(tabulate(inputs, kinds, counts, runs, method, rule), alone), min_efficiency)
+        alone = tabulate_parts(course, [_SEQUENTIAL], worker_counts(1), method, PlacementRule.EQUAL)
+        tables = [one.followed_by(other) for one, other in zip(alone, tables, strict=True)]
+    return _recommended(course, tables, min_efficiency, paused)
 
 
-def _recommended(table: EstimateTable, min_efficiency: float | None) -> Recommendation:
+def _recommended(
+    course: Course, tables: list[EstimateTable], min_efficiency: float | None, switch_s: float
+) -> Recommendation:
+    whole_run = added_up(tables, course)
+    # Plans in which some workers never compute are no candidates.
+    table = whole_run.take(busy := whole_run.status != status_index(Status.IDLE_WORKERS))
     if not len(table):
         batches = table.batches
         raise PlanError(f"workers: all counts exceed batches = {batches}; allow at most as many workers as batches.")
     choice, runners_up = _choose(table, min_efficiency)
-    return Recommendation(choice, runners_up, reasons(choice, runners_up, table), validity(choice, table), table)
+    stages: tuple[Stage, ...] = ()
+    if len(course.parts) > 1:
+        allowed = busy & (whole_run.efficiency >= (min_efficiency or 0) - _ROUNDING)
+        stages = best_stages(course, [one.take(allowed) for one in tables], switch_s)
+    why = (*reasons(choice, runners_up, table), *stage_reasons(stages, choice, switch_s))
+    return Recommendation(choice, runners_up, why, validity(choice, table), table, stages)

@@ -167,6 +167,7 @@ class EstimateTable:
         batches: D.
         method: What was asked for: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
         placement: How a distributed server's weights are placed.
+        phases: Names of the parts of a run that changes on the way; empty for one that does not.
 
     Example:
         >>> from speedup import estimate
@@ -190,6 +191,7 @@ class EstimateTable:
     batches: int
     method: str
     placement: PlacementRule
+    phases: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.workers)

@@ -81,6 +81,7 @@ class Learner:
     Attributes:
         settings: As given.
         rows: What each epoch so far cost and reached.
+        tensors: Elements of each tensor that travelled in it.
         features: Which elements of a sample, in one line, the first layer still reads; None for all.
 
     Raises:
@@ -110,6 +111,7 @@ class Learner:
         self._memory_bytes = 0
         self.features: Array | None = None
         self.rows: list[Epoch] = []
+        self.tensors: list[tuple[int, ...]] = []
 
     @property
     def note(self) -> str:
@@ -119,6 +121,7 @@ class Learner:
     def epoch(self) -> Epoch:
         """Train for an epoch, and return what it cost and reached."""
         number, losses, before = len(self.rows), list[jax.Array](), self._compile_s
+        self.tensors = [*self.tensors[:number], self._run.tensor_elements]
         batch = self._batch(number * self._per_epoch)
         self._compiled(batch)
         start = time.perf_counter()
@@ -232,6 +235,7 @@ class Learner:
             self.settings.identity(),
             self._run.state,
             rows=[row.to_dict() for row in self.rows],
+            tensors=self.tensors,
             features=None if self.features is None else self.features.tolist(),
             compile_s=self._compile_s,
         )
@@ -245,6 +249,7 @@ class Learner:
         leaves, about = checkpoint.load(path, self.settings.identity(), self._run.state)
         self._run.resize(self._run.unflattened(tuple(leaves)))
         self.rows = [Epoch(**row) for row in about["rows"]]
+        self.tensors = [tuple(elements) for elements in about["tensors"]]
         self.features = None if about["features"] is None else np.asarray(about["features"])
         self._compile_s = about["compile_s"]
         self._executable = self._predict = None

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from calibrate.learning import Learner, Settings
+from calibrate.learning import Learner, Settings, learned_profile
 from calibrate.learning.shrinking import compacted, masks_of, weights_left
 from speedup.errors import UnitError, UnknownNameError
 from speedup.files import FileError
@@ -189,3 +189,19 @@ def test_a_network_with_dropout_goes_on_with_the_noise_that_it_would_have_had(tm
     whole.save(path)
     rest.restore(path)
     assert rest.epoch().loss == whole.epoch().loss
+
+
+def test_a_training_that_prunes_is_a_profile_of_phases_that_recommend_reads(tmp_path):
+    from speedup import recommend
+    from speedup.profile import Profile
+
+    learner = Learner(replace(HARD, shrink="always"))
+    learner.train()
+    found = learned_profile(learner)
+    assert sum(phase.batches for phase in found.phases) == learner.rows[-1].updates
+    sizes = [phase.payload_bytes for phase in found.phases]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < sizes[0] == found.workload.payload_bytes
+    assert found.phases[0].name.startswith("epoch")
+    assert Profile.load(found.save(tmp_path / "learned.json")) == found
+    assert recommend(found, network="1gbit").table.batches == learner.rows[-1].updates
