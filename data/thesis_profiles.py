@@ -11,6 +11,7 @@ Run it again after a change:  python data/thesis_profiles.py
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,19 +22,27 @@ SOURCE = "O. Slampa, Parallel Deep Learning, master's thesis, Brno University of
 GTX_970 = Device(platform="gpu", name="NVIDIA GeForce GTX 970", memory_bytes=4 * 2**30)
 
 
-def layer(inputs: int, outputs: int, kernel: int = 1) -> list[int]:
+Shape = tuple[int, ...]
+
+
+def layer(inputs: int, outputs: int, kernel: int = 1) -> list[Shape]:
     """Return kernel and bias of a convolution; a dense layer is one with a kernel of 1."""
-    return [kernel * kernel * inputs * outputs, outputs]
+    return [weights(inputs, outputs, kernel), (outputs,)]
 
 
-def vgg16e() -> list[int]:
+def weights(inputs: int, outputs: int, kernel: int) -> Shape:
+    """Return the shape of a kernel, the outputs last."""
+    return (kernel, kernel, inputs, outputs) if kernel > 1 else (inputs, outputs)
+
+
+def vgg16e() -> list[Shape]:
     """Table 2.1: 16 convolutions of 3 x 3 in five groups, then three dense layers."""
     widths = [3] + [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
-    convolutions = [size for pair in pairwise(widths) for size in layer(*pair, kernel=3)]
+    convolutions = [shape for pair in pairwise(widths) for shape in layer(*pair, kernel=3)]
     return convolutions + layer(7 * 7 * 512, 4096) + layer(4096, 4096) + layer(4096, CLASSES)
 
 
-def googlenet() -> list[int]:
+def googlenet() -> list[Shape]:
     """Tables 2.2 and 2.3: (1x1, reduce 3x3, 3x3, reduce 5x5, 5x5, pool) of nine modules."""
     modules = (
         (64, 96, 128, 16, 32, 32),
@@ -46,17 +55,17 @@ def googlenet() -> list[int]:
         (256, 160, 320, 32, 128, 128),
         (384, 192, 384, 48, 128, 128),
     )
-    sizes, width = layer(3, 64, 7) + layer(64, 64) + layer(64, 192, 3), 192
+    shapes, width = layer(3, 64, 7) + layer(64, 64) + layer(64, 192, 3), 192
     for one, reduce3, three, reduce5, five, pool in modules:
-        sizes += layer(width, one) + layer(width, reduce3) + layer(reduce3, three, 3)
-        sizes += layer(width, reduce5) + layer(reduce5, five, 5) + layer(width, pool)
+        shapes += layer(width, one) + layer(width, reduce3) + layer(reduce3, three, 3)
+        shapes += layer(width, reduce5) + layer(reduce5, five, 5) + layer(width, pool)
         width = one + three + five + pool
-    return sizes + layer(width, CLASSES)
+    return shapes + layer(width, CLASSES)
 
 
-def squeezenet() -> list[int]:
+def squeezenet() -> list[Shape]:
     """Table 2.4: eight fire modules of (squeeze, expand) between two convolutions."""
-    sizes, width = layer(3, 96, 7), 96
+    shapes, width = layer(3, 96, 7), 96
     for squeeze, expand in (
         (16, 64),
         (16, 64),
@@ -67,25 +76,25 @@ def squeezenet() -> list[int]:
         (64, 256),
         (64, 256),
     ):
-        sizes += layer(width, squeeze) + layer(squeeze, expand) + layer(squeeze, expand, 3)
+        shapes += layer(width, squeeze) + layer(squeeze, expand) + layer(squeeze, expand, 3)
         width = 2 * expand
-    return sizes + layer(width, CLASSES)
+    return shapes + layer(width, CLASSES)
 
 
-def resnet34() -> list[int]:
+def resnet34() -> list[Shape]:
     """Table 2.5 with option B: convolutions without bias, each followed by scale and offset."""
 
-    def normalised(inputs: int, outputs: int, kernel: int) -> list[int]:
-        return [kernel * kernel * inputs * outputs, outputs, outputs]
+    def normalised(inputs: int, outputs: int, kernel: int) -> list[Shape]:
+        return [weights(inputs, outputs, kernel), (outputs,), (outputs,)]
 
-    sizes, width = normalised(3, 64, 7), 64
+    shapes, width = normalised(3, 64, 7), 64
     for maps, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
         for _ in range(blocks):
-            sizes += normalised(width, maps, 3) + normalised(maps, maps, 3)
+            shapes += normalised(width, maps, 3) + normalised(maps, maps, 3)
             if width != maps:
-                sizes += normalised(width, maps, 1)
+                shapes += normalised(width, maps, 1)
             width = maps
-    return sizes + layer(width, CLASSES)
+    return shapes + layer(width, CLASSES)
 
 
 def published(seconds: float, *, payload_bytes: int | None = None) -> Timing:
@@ -104,9 +113,14 @@ def profiles() -> dict[str, Profile]:
     return {name: profile(name, *row) for name, row in table.items()}
 
 
-def profile(name: str, tensor_elements: list[int], t_grad: float, t_comm: float) -> Profile:
+def profile(name: str, shapes: list[Shape], t_grad: float, t_comm: float) -> Profile:
     """Return the profile of one row of the table."""
-    workload = Workload(architecture=name, tensor_elements=tuple(tensor_elements), input_shape=(224, 224, 3))
+    workload = Workload(
+        architecture=name,
+        tensor_elements=tuple(map(math.prod, shapes)),
+        tensor_shapes=tuple(shapes),
+        input_shape=(224, 224, 3),
+    )
     return Profile(
         name=name,
         workload=workload,

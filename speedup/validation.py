@@ -252,7 +252,7 @@ def diluted(profile: Profile, link: MeasuredLink, t_comm_s: float) -> tuple[Prof
     ratio = profile.t_grad_s / profile.t_comm.median_s
     share = positive("t_comm", t_comm_s, "s") * link.bandwidth_bytes_per_s / profile.workload.payload_bytes
     elements = tuple(max(1, round(size * share)) for size in profile.workload.tensor_elements)
-    workload = replace(profile.workload, tensor_elements=elements)
+    workload = replace(profile.workload, tensor_elements=elements, tensor_shapes=None)
     seconds = ratio * link.transfer_time_s(workload.payload_bytes)
     waited = Timing(median_s=seconds, provenance=Provenance.ASSUMED, batch=workload.batch)
     return replace(profile, workload=workload, t_grad=(waited,), t_comm=None, link=link), share

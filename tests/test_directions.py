@@ -1,5 +1,6 @@
 """Gradients up and weights down that take unlike times: formulas, queueing and simulation, against one another."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +15,7 @@ from speedup.formulas import plan_formula
 from speedup.formulas.symbols import D, N, t_comm, t_down, t_grad, t_up
 from speedup.laws import Law
 from speedup.plans import Schedule, ServerKind, UpdateMode
+from speedup.profile import Profile
 from speedup.queueing import central_iterations, fair_throughput
 
 INSTEAD = {
@@ -26,6 +28,9 @@ INSTEAD = {
     "U.7": "W.3",
     "U.8": "W.6",
 }
+SHAPELESS = replace(
+    Profile.load("squeezenet"), workload=replace(Profile.load("squeezenet").workload, tensor_shapes=None)
+)
 TIMES = st.floats(0.01, 3.0)
 PLANS = [
     ("sync-join", "central", "semaphore"),
@@ -165,7 +170,7 @@ def test_reasons_say_which_way_and_what_encodings_leave_out():
     [
         ({"t_grad": 1.0, "t_comm": 0.1, "up": "int8"}, PlanError, "name a profile and network="),
         ({"profile": "squeezenet", "up": "int8"}, PlanError, "name a profile and network="),
-        ({"profile": "squeezenet", "network": "1gbit", "up": "one_bit"}, ProfileError, "needs the shapes"),
+        ({"profile": SHAPELESS, "network": "1gbit", "up": "one_bit"}, ProfileError, "needs the shapes"),
         ({"profile": "squeezenet", "network": "1gbit", "up": "int8", "t_up": 1.0}, PlanError, "were both given"),
         ({"profile": "squeezenet", "network": "1gbit", "down": "top_k"}, PlanError, "deltas=True"),
     ],
