@@ -188,6 +188,9 @@ def recommend(
     min_efficiency: Annotated[
         float | None, Parameter(help="Consider only plans with this speedup per worker, such as 0.8.")
     ] = None,
+    switch: Annotated[
+        float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
+    ] = 10.0,
     json_: Json = False,
     model: Model = _MODEL,
     estimation: Estimation = _ESTIMATION,
@@ -204,6 +207,7 @@ def recommend(
         schedules=schedules or EXPECTED,
         objective=objective,
         min_efficiency=min_efficiency,
+        switch_s=switch,
         **vars(model),
         **vars(estimation),
     )
