@@ -8,7 +8,7 @@ import numpy as np
 
 from speedup.plans import UpdateMode
 
-from .ring import ring_sum
+from .ring import ring_reduce
 from .shards import Gradient
 from .timeline import Stage
 
@@ -69,13 +69,13 @@ class Reducer:
             return
         gradient = computation.gradient
         if self._cast.shard is None:
-            await ring_sum(self._exchange, ranks, gradient)
+            await ring_reduce(self._exchange, ranks, gradient)
             self._on_update(number, loss)
             return
         # A mean over all samples is the sum of the workers' means by their samples.
         totals, gradient = np.array([samples, samples * loss]), gradient * np.float32(samples)
-        await ring_sum(self._exchange, ranks, totals)
-        await ring_sum(self._exchange, ranks, gradient)
+        await ring_reduce(self._exchange, ranks, totals)
+        await ring_reduce(self._exchange, ranks, gradient)
         mean = float(totals[1] / totals[0])
         await self._cast.shard.update([Gradient(gradient / np.float32(totals[0]), float(totals[0]), mean)])
         computation.weights = self._cast.shard.content

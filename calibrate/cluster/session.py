@@ -43,6 +43,8 @@ async def do_session(exchange: Exchange, document: dict[str, Any] | None, tell: 
             await _measure_devices(exchange, work["devices"], process.hosts, tell)
         for job in jobs:
             await _run(exchange, process, job, tell)
+        if work["nodes"] is not None:
+            await _play(exchange, work["nodes"], tell)
 
 
 async def _run(exchange: Exchange, process: Process, job: Job, tell: Tell) -> None:
@@ -51,6 +53,18 @@ async def _run(exchange: Exchange, process: Process, job: Job, tell: Tell) -> No
     measured = await process.do(job)
     if measured is not None:
         tell(measured=measured.to_dict())
+
+
+async def _play(exchange: Exchange, document: dict[str, Any], tell: Tell) -> None:
+    """Play rounds of distributed edge-popup, each process a node."""
+    from .rounds import NodesJob, play_rounds  # noqa: PLC0415 - JAX
+
+    job = NodesJob.from_dict(document)
+    if job.rounds.nodes > exchange.size:
+        raise PlanError(f"{job.rounds.nodes} nodes are as many processes, but {exchange.size} were started.")
+    if exchange.rank < job.rounds.nodes:
+        await play_rounds(exchange, job, tell)
+    await exchange.barrier(quiet=True)
 
 
 async def _places(exchange: Exchange, work: dict[str, Any]) -> tuple[tuple[str, ...], str]:

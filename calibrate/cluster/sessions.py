@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from speedup.plans import Plan
     from speedup.profile import Profile
 
+    from .rounds import NodesJob
+
 __all__ = [
     "emulated_job",
     "measure_devices",
@@ -41,6 +43,7 @@ __all__ = [
     "real_job",
     "run_jobs",
     "run_plan",
+    "run_rounds",
     "sweep_to",
     "wire_of",
 ]
@@ -180,6 +183,29 @@ def measure_devices(
     return cast("dict[str, Any]", found)
 
 
+def run_rounds(
+    job: NodesJob, hosts: Hosts | None = None, *, on_report: Callable[[str], object] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run distributed edge-popup with a process for each node.
+
+    Args:
+        job: The rounds, and the images.
+        hosts: Where; None for the testbed around this process, or this machine.
+        on_report: Called with what the user should know at once.
+
+    Yields:
+        What each round reached, as ``calibrate.learning.distributed.Round`` says.
+
+    Raises:
+        ClusterError: The session ended before its work was done.
+        PlanError: There are too few hosts.
+    """
+    work = {"nodes": job.to_dict()}
+    yield from cast(
+        "Iterator[dict[str, Any]]", _session(work, job.rounds.nodes, job.rounds.rounds, hosts, None, on_report)
+    )
+
+
 def _session(
     work: dict[str, Any],
     ranks: int,
@@ -194,6 +220,7 @@ def _session(
         "jobs": [],
         "sweep": None,
         "devices": None,
+        "nodes": None,
         "hosts": list(places.names[:ranks]),
         "wire": wire_of(places),
         "silent_s": SILENT_S,
@@ -288,7 +315,7 @@ def _parsed_result(told: dict[str, Any]) -> Result | None:
         return Measured.from_dict(told["measured"])
     if "link" in told:
         return MeasuredLink.from_dict(told["link"])
-    return told.get("devices")
+    return told.get("devices") or told.get("round")
 
 
 def _watched(command: list[str], document: dict[str, Any], expected: int, heard: _Heard) -> Iterator[Result]:

@@ -5,7 +5,8 @@ its scores. The server takes the elementwise maximum over the nodes, its own sco
 scores can fall. A maximum is associative, commutative and idempotent: a collective may compute it. Weights are frozen,
 drawn from a seed, and never travel.
 
-The nodes of a run are simulated by one process, all at once; what is computed is what so many processes would compute.
+The nodes of a run are played by one process, all at once, or each by a process of its own over the engine
+(``calibrate.cluster.rounds``); what is computed is the same.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class Round:
         test_loss: Mean loss of the test samples with the merged scores.
         test_accuracy: Share of them that are classified as labelled.
         node_test_accuracy: The same of the scores of the first node alone, before they are merged.
-        time_s: What the round took in this process, which plays all nodes [s].
+        time_s: What the round took, in a process that plays all nodes one beside the other, or with transfers where
+            each has a process of its own [s].
         up_bytes: What a node sends: its scores.
         down_bytes: What it receives: the merged scores.
     """
@@ -153,12 +155,13 @@ class DistributedEdgePopup:
     Args:
         how: How they work together.
         data: Images, whose pixels are binarised.
+        nodes: Numbers of the nodes that this process plays; all of them by default.
 
     Attributes:
         rows: What each round so far reached.
     """
 
-    def __init__(self, how: Rounds, data: Dataset) -> None:
+    def __init__(self, how: Rounds, data: Dataset, nodes: Sequence[int] | None = None) -> None:
         entry, method = architecture(how.network), algorithm(how.algorithm)
         self._how = how
         problem = network_problem(entry, seed=how.seed, criterion=method.criterion)
@@ -168,7 +171,9 @@ class DistributedEdgePopup:
         self._inputs = binarised(data.train_inputs, entry.input_shape)
         self._labels = data.train_labels
         self._test = binarised(data.test_inputs, entry.input_shape), data.test_labels
-        self._shards = shards(len(self._labels), how.nodes, how.samples, how.seed)
+        self._nodes = list(range(how.nodes) if nodes is None else nodes)
+        own = shards(len(self._labels), how.nodes, how.samples, how.seed)[self._nodes]
+        self._samples = self._inputs[own], self._labels[own]
         self._play = jax.jit(jax.vmap(self._node, in_axes=(None, None, 0, 0, 0)))
         self._predict = jax.jit(
             lambda moving, inputs: self._run.logits(moving.trained, self._run.frozen, moving, inputs)
@@ -198,28 +203,45 @@ class DistributedEdgePopup:
         return np.array(parts, np.int32).reshape(how.nodes, how.epochs * batches, how.batch)
 
     def round(self) -> Round:
-        """Play a round, and return what it reached."""
-        how, run, number = self._how, self._run, len(self.rows)
+        """Play a round of all nodes, and return what it reached."""
         start = time.perf_counter()
-        fresh = self._moving._replace(optimizer=run.first_optimizer(self._moving.trained))
-        leaves = tuple(jax.tree.leaves(fresh))
-        orders = self._orders(number)
-        after = self._play(run.frozen, leaves, self._inputs[self._shards], self._labels[self._shards], orders)
-        nodes = run.unflattened(jax.block_until_ready(after))  # type: ignore[no-untyped-call]
-        self._moving = fresh._replace(trained=merged(nodes.trained, how.merge))
+        scores = self.play()
+        return self.take(merged(scores, self._how.merge), scores, start)
+
+    def play(self) -> list[jax.Array]:
+        """Train the nodes of this process for a round, and return their scores, the nodes along the first axis."""
+        run = self._run
+        self._moving = self._moving._replace(optimizer=run.first_optimizer(self._moving.trained))
+        leaves = tuple(jax.tree.leaves(self._moving))
+        orders = self._orders(len(self.rows))[self._nodes]
+        after = self._play(run.frozen, leaves, *self._samples, orders)
+        trained = run.unflattened(jax.block_until_ready(after)).trained  # type: ignore[no-untyped-call]
+        return list(jax.tree.leaves(trained))
+
+    def take(self, best: Sequence[Any], scores: Sequence[Any], start: float) -> Round:
+        """Go on with merged scores, and return what the round reached.
+
+        Args:
+            best: The merged scores.
+            scores: Those of the nodes of this process, along the first axis.
+            start: When the round began, by ``time.perf_counter`` [s].
+        """
+        how, run, number = self._how, self._run, len(self.rows)
+        structure = jax.tree.structure(self._moving.trained)
+        first = self._moving._replace(trained=jax.tree.unflatten(structure, [leaf[0] for leaf in scores]))
+        self._moving = self._moving._replace(trained=jax.tree.unflatten(structure, best))
         time_s = time.perf_counter() - start
-        first = fresh._replace(trained=jax.tree.map(lambda leaf: leaf[0], nodes.trained))
         loss, accuracy = self._tested(self._moving)
-        scores = 4 * sum(run.tensor_elements)
+        sent = 4 * sum(run.tensor_elements)
         row = Round(
             round=number + 1,
-            samples_seen=(number + 1) * orders.size,
+            samples_seen=(number + 1) * how.nodes * how.epochs * (how.samples // how.batch) * how.batch,
             test_loss=loss,
             test_accuracy=accuracy,
             node_test_accuracy=self._tested(first)[1],
             time_s=time_s,
-            up_bytes=scores,
-            down_bytes=scores,
+            up_bytes=sent,
+            down_bytes=sent,
         )
         self.rows.append(row)
         return row

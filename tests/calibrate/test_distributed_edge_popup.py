@@ -65,7 +65,7 @@ def test_a_node_that_is_played_beside_others_does_what_it_does_alone(images):
     played = DistributedEdgePopup(HOW, images)
     run, start = played._run, played._moving
     orders = played._orders(0)
-    inputs, labels = played._inputs[played._shards], played._labels[played._shards]
+    inputs, labels = played._samples
     together = played._play(run.frozen, tuple(jax.tree.leaves(start)), inputs, labels, orders)
     for node in range(HOW.nodes):
         leaves = tuple(jax.tree.leaves(start))
