@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         describe_architectures,
         forward_flops,
         tensor_elements,
+        tensor_shapes,
     )
     from .calibration import calibrate, measure_loss, measure_model
     from .cost_model import Prediction, predict
@@ -74,6 +75,7 @@ _HOME = {
     "predict": "cost_model",
     "sample": "timing.sampler",
     "tensor_elements": "architectures",
+    "tensor_shapes": "architectures",
 }
 
 __all__ = [
@@ -110,6 +112,7 @@ __all__ = [
     "predict",
     "sample",
     "tensor_elements",
+    "tensor_shapes",
 ]
 
 

@@ -3,7 +3,7 @@
 from .base import Network, trainable_tensors
 from .gpt import GPT
 from .registry import ARCHITECTURES, Architecture, architecture, architecture_names
-from .sizes import describe_architectures, forward_flops, tensor_elements
+from .sizes import describe_architectures, forward_flops, tensor_elements, tensor_shapes
 
 __all__ = [
     "ARCHITECTURES",
@@ -15,5 +15,6 @@ __all__ = [
     "describe_architectures",
     "forward_flops",
     "tensor_elements",
+    "tensor_shapes",
     "trainable_tensors",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +18,7 @@ from .registry import ARCHITECTURES, architecture, architecture_names
 
 @dataclass(frozen=True, slots=True)
 class _Sizes:
+    tensor_shapes: tuple[tuple[int, ...], ...]
     tensor_elements: tuple[int, ...]
     forward_flops: int
 
@@ -40,6 +42,27 @@ def tensor_elements(name: str, classes: int | None = None) -> tuple[int, ...]:
         (235200, 300, 30000, 100, 1000, 10)
     """
     return _sizes(name, classes).tensor_elements
+
+
+def tensor_shapes(name: str, classes: int | None = None) -> tuple[tuple[int, ...], ...]:
+    """Return the shape of each trainable tensor, in forward order, without allocating any.
+
+    Args:
+        name: Name of the architecture.
+        classes: Classes, if not the architecture's own number.
+
+    Returns:
+        One shape a tensor; the last axis of a kernel is that of its outputs.
+
+    Raises:
+        UnknownNameError: Nobody knows the name.
+        UnitError: ``classes`` is no whole number of at least 1.
+
+    Example:
+        >>> tensor_shapes("nardini_mlp")[:2]
+        ((784, 300), (300,))
+    """
+    return _sizes(name, classes).tensor_shapes
 
 
 def forward_flops(name: str, classes: int | None = None) -> int:
@@ -100,11 +123,12 @@ def _traced(name: str, classes: int) -> _Sizes:
     """Build the network and apply it to one sample, both as shapes."""
     entry = ARCHITECTURES[name]
     network = nnx.eval_shape(lambda: entry.build(nnx.Rngs(0), classes))
-    elements = tuple(tensor.size for tensor in trainable_tensors(network))
+    shapes = tuple(tuple(tensor.shape) for tensor in trainable_tensors(network))
     # The products are those of training: all heads count. Only statistics and random masks, which count
     # nothing and take half the time to trace, are left out.
     network.eval()  # type: ignore[no-untyped-call]
     sample = jax.ShapeDtypeStruct(  # type: ignore[no-untyped-call]
         (1, *entry.input_shape), "int32" if entry.tokens else "float32"
     )
-    return _Sizes(elements, count_flops(lambda shapes, inputs: shapes.heads(inputs), network, sample))
+    flops = count_flops(lambda traced, inputs: traced.heads(inputs), network, sample)
+    return _Sizes(shapes, tuple(map(math.prod, shapes)), flops)
