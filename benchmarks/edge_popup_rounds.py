@@ -4,12 +4,15 @@ The fully connected network of document 000 on MNIST, binarised as its published
 scores from zero, focal loss, batches of 4. The baseline is one node that has all samples and passes once over them in a
 "round". One process plays all nodes, so that its seconds say nothing of K machines; samples do.
 
-    python benchmarks/edge_popup_rounds.py --folder DIR [--seeds 3] [--rounds 5]
+What was played already is kept, so that an interrupted run goes on where it was.
+
+    python benchmarks/edge_popup_rounds.py --folder DIR [--seeds 3] [--rounds 5] [--anew]
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from dataclasses import replace
 from statistics import median
@@ -26,11 +29,25 @@ GRID = (
     Rounds(nodes=1, samples=5000),
     Rounds(nodes=5, samples=5000),
     Rounds(nodes=10, samples=5000),
-    Rounds(nodes=20, samples=5000),
     Rounds(nodes=10, samples=1000),
     Rounds(nodes=10, samples=2500),
-    Rounds(nodes=10, samples=5000, merge="mean"),
+    Rounds(nodes=10, samples=2500, merge="mean"),
+    Rounds(nodes=20, samples=5000),
 )
+
+
+def key(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return what was played, as a file would say it."""
+    return tuple(str(row[name]) for name in ("nodes", "samples", "epochs", "merge", "training_seed"))
+
+
+def known_rows(*, anew: bool) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run."""
+    path = record.RESULTS / "edge_popup_rounds.csv"
+    if anew or not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [dict(row) for row in csv.DictReader(file)]
 
 
 def main() -> int:
@@ -38,27 +55,32 @@ def main() -> int:
     parser.add_argument("--folder", required=True, help="where MNIST's files are")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--anew", action="store_true", help="forget what was played before")
     options = parser.parse_args()
     whole = load_dataset("mnist", options.folder)
     data = replace(whole, train_inputs=whole.train_inputs[:SAMPLES], train_labels=whole.train_labels[:SAMPLES])
-    rows: list[dict[str, Any]] = []
+    rows = known_rows(anew=options.anew)
     for how in GRID:
-        reached: list[list[float]] = [[] for _ in range(options.rounds)]
         for seed in range(options.seeds):
-            played = DistributedEdgePopup(replace(how, rounds=options.rounds, seed=seed), data)
-            for number in range(options.rounds):
-                row = played.round()
-                reached[number].append(row.test_loss)
-                about = {"nodes": how.nodes, "samples": how.samples, "epochs": how.epochs, "merge": how.merge}
-                rows.append({**about, "training_seed": seed, **row.to_dict()})
-        losses = " ".join(f"{median(losses):.4f}" for losses in reached)
-        seen = how.nodes * how.epochs * how.samples
-        print(
-            f"K = {how.nodes}, M = {how.samples}, {how.merge}: test loss {losses}; {seen:,} samples a round", flush=True
-        )
-        path = record.write("edge_popup_rounds", rows, ("jax", "flax", "optax"))
-    print(f"wrote {path}")
+            about = {"nodes": how.nodes, "samples": how.samples, "epochs": how.epochs, "merge": how.merge}
+            about["training_seed"] = seed
+            if key(about) not in {key(row) for row in rows}:
+                played = DistributedEdgePopup(replace(how, rounds=options.rounds, seed=seed), data)
+                rows += [{**about, **played.round().to_dict()} for _ in range(options.rounds)]
+                record.write("edge_popup_rounds", rows, ("jax", "flax", "optax"))
+        print(line(how, rows), flush=True)
     return 0
+
+
+def line(how: Rounds, rows: list[dict[str, Any]]) -> str:
+    """Return what a configuration reached, round by round, the median over its seeds."""
+    reached: dict[int, list[float]] = {}
+    for row in rows:
+        if key(row)[:-1] == (str(how.nodes), str(how.samples), str(how.epochs), how.merge):
+            reached.setdefault(int(row["round"]), []).append(float(row["test_loss"]))
+    losses = " ".join(f"{median(reached[number]):.4f}" for number in sorted(reached))
+    seen = how.nodes * how.epochs * how.samples
+    return f"K = {how.nodes}, M = {how.samples}, {how.merge}: test loss {losses}; {seen:,} samples a round"
 
 
 if __name__ == "__main__":
