@@ -1,9 +1,9 @@
 """Labelled images as they are distributed, and batches of them that are functions of a number.
 
 ``load_dataset`` reads MNIST and Fashion-MNIST from idx files and CIFAR-10 from its binary version. It downloads
-nothing: the files lie in a folder that the user names, and what lies there is checked before it is trained on. No
-dependency of this package carries labelled images that one of its networks takes, so what works everywhere is
-``synthetic``, a problem that can be learned and is made, not measured.
+nothing: the files lie in a folder that the user names, and what lies there is checked before it is trained on. Without
+any files there are ``digits``, a small set of real images that scikit-learn carries, and ``synthetic``, a problem that
+can be learned and is made, not measured.
 
 Batch number i of a seed is always the same batch, whoever asks for it and whatever was asked for before: workers
 need no common iterator, and a run that goes on after a crash goes on with the batch it had come to.
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from speedup.errors import SpeedupError, UnitError, UnknownNameError, suggestion
+from speedup.errors import MissingExtraError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.units import positive, whole
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ Labels: TypeAlias = "NDArray[np.int32]"
 VARIABLE = "SPEEDUP_DATA"
 """Environment variable that names the folder of the datasets."""
 
+DIGITS = "digits"
 _IDX_FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -183,10 +184,11 @@ def load_dataset(name: str, folder: str | Path | None = None) -> Dataset:
     are.
 
     Args:
-        name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
+        name: ``mnist``, ``fashion_mnist`` or ``cifar10``; or ``digits``, which needs no folder.
         folder: Where the files are; None for what the environment variable ``SPEEDUP_DATA`` says.
 
     Raises:
+        MissingExtraError: scikit-learn, which has the digits, is not installed.
         UnknownNameError: Nobody knows the name.
         DatasetError: No folder is named; a file is missing, cut off, damaged or another one's.
 
@@ -196,9 +198,11 @@ def load_dataset(name: str, folder: str | Path | None = None) -> Dataset:
         speedup.errors.UnknownNameError: unknown dataset "mnits". Did you mean "mnist"? It is one of mnist, ...
     """
     key = name.lower().replace("-", "_")
+    if key == DIGITS:
+        return digits()
     if key not in _READERS:
-        known = ", ".join(_READERS)
-        raise UnknownNameError(f'unknown dataset "{name}". {suggestion(name, _READERS)}It is one of {known}.')
+        names = (*_READERS, DIGITS)
+        raise UnknownNameError(f'unknown dataset "{name}". {suggestion(name, names)}It is one of {", ".join(names)}.')
     chosen = folder if folder is not None else os.environ.get(VARIABLE)
     if not chosen:
         raise DatasetError(
@@ -411,6 +415,36 @@ _READERS: Mapping[str, Callable[[Path, str], Dataset]] = {
     "fashion_mnist": _load_idx,
     "cifar10": _load_cifar10,
 }
+
+
+def digits() -> Dataset:
+    """Return 1,797 handwritten digits of 43 people, which come with scikit-learn: real images without any file.
+
+    They are 8 x 8 pixels with 17 shades, each three times as wide and high here and with a margin of two, so that
+    networks for 28 x 28 take them. Every fifth is one to test with.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+
+    Source:
+        E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning Repository (1998).
+
+    Example:
+        >>> digits().train_inputs.shape, digits().note
+        ((1437, 28, 28, 1), 'digits of 8 x 8 pixels, enlarged to 28 x 28')
+    """
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415 - an extra of its own
+    except ImportError:
+        raise MissingExtraError(
+            'the digits come with scikit-learn, which is not installed. Run: pip install "speedup-toolkit[digits]"'
+        ) from None
+    found = load_digits()
+    shades = np.rint(found.images * (255 / 16)).astype(np.uint8)
+    images = np.pad(shades.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))[..., np.newaxis]
+    labels, test = found.target.astype(np.int32), np.arange(len(images)) % 5 == 0
+    note = "digits of 8 x 8 pixels, enlarged to 28 x 28"
+    return Dataset(DIGITS, images[~test], labels[~test], images[test], labels[test], classes=_CLASSES, note=note)
 
 
 def synthetic(

@@ -136,7 +136,7 @@ class TrainingOptions:
     batch: Annotated[int | None, Parameter(help="Samples in a batch; the architecture's own if left out.")] = None
     classes: Annotated[int | None, Parameter(help="Classes; the architecture's own if left out.")] = None
     data: Annotated[
-        str | None, Parameter(help="mnist, fashion_mnist, cifar10 or synthetic; one batch if left out.")
+        str | None, Parameter(help="mnist, fashion_mnist, cifar10, digits or synthetic; one batch if left out.")
     ] = None
     data_folder: Annotated[Path | None, Parameter(help="Where its files are; SPEEDUP_DATA if left out.")] = None
     rate: Annotated[float, Parameter(help="What the algorithm's steps are multiplied by.")] = 1.0

@@ -27,9 +27,9 @@ class How:
     """How it is trained."""
 
     algorithm: Annotated[str, Parameter(help="Training algorithm (speedup algorithms).")] = "sgd"
-    data: Annotated[Literal["mnist", "fashion_mnist", "cifar10", "synthetic"], Parameter(help="Data set.")] = (
-        "synthetic"
-    )
+    data: Annotated[
+        Literal["mnist", "fashion_mnist", "cifar10", "digits", "synthetic"], Parameter(help="Data set.")
+    ] = "synthetic"
     unit: Annotated[bool, Parameter(help="Bring pixels between 0 and 1, as the sources do; else standardised.")] = False
     batch: Annotated[int | None, Parameter(help="Samples in a batch; the architecture's own if left out.")] = None
     epochs: Annotated[int, Parameter(help="Passes over the training samples.")] = 10

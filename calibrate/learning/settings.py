@@ -41,7 +41,7 @@ class Settings:
     Attributes:
         network: Name of the architecture.
         algorithm: Training algorithm.
-        data: ``mnist``, ``fashion_mnist``, ``cifar10`` or ``synthetic``.
+        data: ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` or ``synthetic``.
         folder: Where the data set's files are; None for ``SPEEDUP_DATA``.
         unit: Whether pixels are only brought between 0 and 1, as the sources do, and not standardised.
         batch: Samples in a batch; None for the architecture's own.

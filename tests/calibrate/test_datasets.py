@@ -472,3 +472,23 @@ def test_in_many_dimensions_two_classes_are_as_far_apart_as_asked_for():
     centres = np.array([data.train_inputs[data.train_labels == label].mean(axis=0) for label in range(10)])
     distances = np.array([np.linalg.norm(one - other) for one, other in itertools.combinations(centres, 2)])
     assert distances == pytest.approx(20, rel=0.1)
+
+
+def test_without_scikit_learn_the_digits_say_what_to_install(monkeypatch):
+    import sys
+
+    from speedup.errors import MissingExtraError
+
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingExtraError, match=r"speedup-toolkit\[digits\]"):
+        load_dataset("digits")
+
+
+def test_the_digits_keep_their_shades_and_leave_no_sample_out():
+    data = load_dataset("Digits")
+    assert len(data.train_labels) + len(data.test_labels) == 1797
+    assert data.train_inputs.max() == 255
+    assert set(data.test_labels.tolist()) == set(range(10))
+    # Each pixel of the original is a square of three by three.
+    inner = data.test_inputs[:, 2:26, 2:26, 0].reshape(-1, 8, 3, 8, 3)
+    assert (inner == inner[:, :, :1, :, :1]).all()

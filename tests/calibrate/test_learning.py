@@ -36,6 +36,12 @@ def test_training_learns_to_tell_classes_apart():
     assert rows[0].memory_bytes > 2 * 4 * 266_610
 
 
+def test_real_digits_are_learned_without_any_file():
+    learner = Learner(replace(MLP, data="digits", batch=50, epochs=5))
+    assert "8 x 8" in learner.note
+    assert learner.train()[-1].test_accuracy > 0.9
+
+
 def test_the_same_seed_gives_the_same_training_and_another_does_not():
     first, again = Learner(MLP).train()[-1].loss, Learner(MLP).train()[-1].loss
     assert first == again
