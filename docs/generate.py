@@ -6,6 +6,7 @@ Run it after a change of either:  python docs/generate.py
 from __future__ import annotations
 
 import csv
+import runpy
 from pathlib import Path
 from statistics import median
 
@@ -326,6 +327,7 @@ PAGES = {
     "semaphore.md": semaphore,
     "cluster.md": cluster,
     "pruning.md": pruning,
+    "payloads.md": runpy.run_path(str(DOCS / "payloads_page.py"))["payloads"],
 }
 
 
