@@ -191,6 +191,7 @@ class MeasuredLink:
         exchanges: All to all at once; likewise.
         wire: What carried the messages, and whether that is emulated.
         engine: What sent them.
+        in_turn: Whether it sends long messages to the same host one after another, and not pieces of each in turn.
         warnings: What to mind.
 
     Example:
@@ -215,6 +216,7 @@ class MeasuredLink:
     exchanges: tuple[Exchanges, ...] = ()
     wire: str = ""
     engine: str = ""
+    in_turn: bool = False
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

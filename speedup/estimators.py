@@ -70,7 +70,7 @@ class Question:
     Attributes:
         mode: When gradients meet the weights.
         server: Where the weights live.
-        schedule: ``fair`` or ``semaphore``; ``none`` elsewhere.
+        schedule: How links are shared: ``fair`` or ``semaphore``, one transfer after another.
         workers: N.
         batches: D.
         t_grad: Law of what one worker computes in an iteration; for sync-split its part of a batch.
@@ -146,7 +146,8 @@ def _is_safe_async(one: Question) -> bool:
     if rounds < LONG_RUN or varies > 2:
         return False
     if one.server is ServerKind.DISTRIBUTED:
-        return one.t_comm.mean_s < 0.2 * one.t_grad.mean_s and varies >= 0.05
+        fair = one.schedule is Schedule.FAIR
+        return fair and one.t_comm.mean_s < 0.2 * one.t_grad.mean_s and varies >= 0.05
     if one.schedule is Schedule.SEMAPHORE:
         return one.t_comm.cv <= 1.5
     cycle = one.workers / float(fair_throughput(one.workers, one.t_grad, one.t_comm, up_ratio=one.up_ratio))
@@ -220,7 +221,7 @@ def simulated(question: Question) -> Answer:
     scenario = Scenario(
         mode=one.mode,
         server=one.server,
-        schedule=Schedule.FAIR if one.schedule is Schedule.NONE else one.schedule,
+        schedule=one.schedule,
         batches=one.batches,
         t_grad=(one.t_grad.scaled(scale),) * one.workers,
         pull=(one.t_comm.scaled(2 - one.up_ratio),) * one.workers,

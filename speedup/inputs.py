@@ -170,6 +170,12 @@ class Inputs:
             spread = link.cv_of_flows(workers)
         return Law.named(LawKind.GAMMA, self.comm_law.mean_s * excess, max(self.comm_law.cv, spread))
 
+    @property
+    def sharing(self) -> Schedule:
+        """How the transfers of a distributed server share links: evenly, unless the link's engine sends in turn."""
+        in_turn = isinstance(self.link, MeasuredLink) and self.link.in_turn
+        return Schedule.SEMAPHORE if in_turn else Schedule.FAIR
+
     def plan_doubt(self, mode: UpdateMode, server: ServerKind, workers: int, *, equal: bool = True) -> Doubt:
         """Return how surely the times of a plan are known: for workers out of step on a measured link, less surely."""
         if not isinstance(self.link, MeasuredLink) or server is not ServerKind.DISTRIBUTED or not equal:
@@ -185,7 +191,7 @@ class Inputs:
             return link.exchange_excess(near)
         from speedup.simulation.crossing import crossing  # noqa: PLC0415 - compiled when first needed
 
-        return link.exchange_excess(near, crossing(near.hosts, near.stagger))
+        return link.exchange_excess(near, crossing(near.hosts, near.stagger, self.sharing))
 
     def formula_t_grad_s(
         self, mode: UpdateMode, workers: NDArray[np.int64], centre: float = 1.0

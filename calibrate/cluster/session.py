@@ -96,7 +96,8 @@ async def _measure_link(exchange: Exchange, process: Process, sweep: Sweep, tell
     measurement = LinkMeasurement(exchange, sweep, progress, process.name, loopback=not process.hosts)
     told = await measurement.measure()
     if told is not None:
-        tell(link=describe(told, process.wire, exchange.engine.name).to_dict())
+        engine = exchange.engine
+        tell(link=describe(told, process.wire, engine.name, in_turn=engine.in_turn).to_dict())
 
 
 async def _measure_devices(exchange: Exchange, wanted: dict[str, Any], hosts: tuple[str, ...], tell: Tell) -> None:

@@ -64,12 +64,14 @@ class Engine(Protocol):
         size: Number of processes.
         name: What it is built on, with its version.
         descriptors: Files that can be read when something has arrived; none if it must be asked.
+        in_turn: Whether long messages to the same process go one after another, and not pieces of each in turn.
     """
 
     rank: int
     size: int
     name: str
     descriptors: tuple[int, ...]
+    in_turn: bool
 
     def send(self, buffer: NDArray[Any], to: int, tag: int) -> Pending:
         """Start to send a buffer, which must not change until it has been sent.

@@ -101,7 +101,10 @@ class MpiEngine:
         name: The MPI library and its version.
         descriptors: On which it waits for its sockets, where it uses nothing else.
         mpi: The module ``mpi4py.MPI``.
+        in_turn: No: Open MPI sends pieces of all messages.
     """
+
+    in_turn = False
 
     def __init__(self) -> None:
         before = _event_polls()

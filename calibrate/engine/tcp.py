@@ -98,7 +98,10 @@ class TcpEngine:
         size: Number of processes.
         name: What it is built on, with its version.
         descriptors: On which it waits.
+        in_turn: Yes: long messages to the same process share one connection.
     """
+
+    in_turn = True
 
     def __init__(self, rank: int, connections: Mapping[int, tuple[socket.socket, socket.socket]]) -> None:
         self.rank, self.size = rank, len(connections) + 1

@@ -276,7 +276,7 @@ def default_sizes(largest: int, smallest: int = 1024) -> tuple[int, ...]:
     return (*sizes, largest)
 
 
-def describe(told: dict[str, Any], wire: str, engine: str) -> MeasuredLink:
+def describe(told: dict[str, Any], wire: str, engine: str, *, in_turn: bool) -> MeasuredLink:
     """Return the link that was measured, with intervals from resampled samples.
 
     Latency and bandwidth are fitted to the large transfers of both directions together.
@@ -285,6 +285,7 @@ def describe(told: dict[str, Any], wire: str, engine: str) -> MeasuredLink:
         told: What ``LinkMeasurement.measure`` returned at rank 0.
         wire: What carried the messages.
         engine: What sent them.
+        in_turn: Whether it sends long messages to the same process one after another.
     """
     transfers = tuple(
         Transfers(
@@ -325,6 +326,7 @@ def describe(told: dict[str, Any], wire: str, engine: str) -> MeasuredLink:
         ),
         wire=wire,
         engine=engine,
+        in_turn=in_turn,
         warnings=tuple(told["warnings"]),
     )
 

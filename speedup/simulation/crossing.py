@@ -16,7 +16,7 @@ _INSTANT_S = 1e-9
 
 
 @lru_cache(maxsize=64)
-def crossing(hosts: int, stagger: float) -> float:
+def crossing(hosts: int, stagger: float, schedule: Schedule = Schedule.FAIR) -> float:
     """Return how much longer an exchange takes for hosts that begin one after another than for hosts in step.
 
     All fetch a share of a payload from each of the others, and then give one to each. In step, all fetch and then all
@@ -25,6 +25,7 @@ def crossing(hosts: int, stagger: float) -> float:
     Args:
         hosts: How many, at least 2.
         stagger: By which part of an exchange in step each begins later than the one before.
+        schedule: Whether transfers share links evenly, or go one after another (``semaphore``).
 
     Example:
         >>> crossing(2, 0.0), round(crossing(8, 0.1), 2)
@@ -36,7 +37,7 @@ def crossing(hosts: int, stagger: float) -> float:
     scenario = Scenario(
         mode=UpdateMode.ASYNC,
         server=ServerKind.DISTRIBUTED,
-        schedule=Schedule.FAIR,
+        schedule=schedule,
         batches=hosts,
         t_grad=(instant,) * hosts,
         pull=(transfer,) * hosts,
