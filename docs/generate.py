@@ -209,10 +209,10 @@ def cluster() -> str:
 CLUSTER_TCP_HEAD = """
 ## Without MPI
 
-The same with `--engine tcp`, {networks} alone, from `data/results/cluster_tcp.csv`. Runs in step are predicted as
-well as with MPI. Asynchronous workers of a distributed server are faster than predicted here, and than with MPI.
-Probably that is because long messages to the same process go one after another, where MPI sends pieces of each in turn
-and the model shares links evenly: less of what workers fetch gets in the way of what they give.
+The same with `--engine tcp`, {networks} alone, from `data/results/cluster_tcp.csv`. Long messages to the same process
+go one after another, where MPI sends pieces of each in turn: less of what workers fetch gets in the way of what they
+give, and asynchronous workers of a distributed server are up to 17 % faster than with MPI. The link's file says which
+it is, and the model follows ([ADR 0018](adr/0018-predictions-from-a-measured-link.md)).
 
 | | runs | median error | largest | in the 90 % interval | median error of the thesis's formula |
 | --- | ---: | ---: | ---: | ---: | ---: |

@@ -240,7 +240,7 @@ class _Table:
         return Question(
             mode=mode,
             server=server,
-            schedule=self.inputs.sharing if server is ServerKind.DISTRIBUTED else schedule,
+            schedule=self.inputs.sharing(mode) if server is ServerKind.DISTRIBUTED else schedule,
             workers=workers,
             batches=self.batches,
             t_grad=self.inputs.compute_law(mode, workers),

@@ -170,11 +170,14 @@ class Inputs:
             spread = link.cv_of_flows(workers)
         return Law.named(LawKind.GAMMA, self.comm_law.mean_s * excess, max(self.comm_law.cv, spread))
 
-    @property
-    def sharing(self) -> Schedule:
-        """How the transfers of a distributed server share links: evenly, unless the link's engine sends in turn."""
+    def sharing(self, mode: UpdateMode) -> Schedule:
+        """Return how the transfers of a distributed server share links.
+
+        Evenly, unless the link's engine sends in turn. That matters to workers out of step alone: in step all fetch, and
+        then all give.
+        """
         in_turn = isinstance(self.link, MeasuredLink) and self.link.in_turn
-        return Schedule.SEMAPHORE if in_turn else Schedule.FAIR
+        return Schedule.SEMAPHORE if in_turn and mode is UpdateMode.ASYNC else Schedule.FAIR
 
     def plan_doubt(self, mode: UpdateMode, server: ServerKind, workers: int, *, equal: bool = True) -> Doubt:
         """Return how surely the times of a plan are known: for workers out of step on a measured link, less surely."""
@@ -191,7 +194,7 @@ class Inputs:
             return link.exchange_excess(near)
         from speedup.simulation.crossing import crossing  # noqa: PLC0415 - compiled when first needed
 
-        return link.exchange_excess(near, crossing(near.hosts, near.stagger, self.sharing))
+        return link.exchange_excess(near, crossing(near.hosts, near.stagger, self.sharing(mode)))
 
     def formula_t_grad_s(
         self, mode: UpdateMode, workers: NDArray[np.int64], centre: float = 1.0

@@ -13,6 +13,7 @@ import speedup
 from calibrate.transport.links import default_sizes, fit_line
 from speedup.cluster import Flows, MeasuredLink
 from speedup.errors import ProfileError, UnitError
+from speedup.plans import Schedule
 from speedup.profile import Profile, Provenance
 from speedup.simulation.crossing import crossing
 
@@ -100,6 +101,23 @@ def test_hosts_in_step_meet_nobody_and_hosts_out_of_step_do():
         assert crossing(hosts, 0.0) == pytest.approx(1, abs=1e-5)
         assert crossing(hosts, 0.1) > 1.02
         assert crossing(hosts, 3.0) == pytest.approx(1, abs=1e-5)  # each is through before the next begins
+        assert crossing(hosts, 0.1, Schedule.SEMAPHORE) > 1
+
+
+@pytest.mark.parametrize("placement", ["equal", "greedy"])
+def test_asynchronous_workers_keep_closer_to_step_where_the_engine_sends_in_turn(placement):
+    evenly, in_turn = (
+        speedup.estimate(
+            "resnet34", network=replace(link(), in_turn=how), t_grad=0.7, cv_grad=0.03, workers=[2, 4], batches=32,
+            modes=["async", "sync-join"], servers="distributed", placement=placement,
+        )
+        for how in (False, True)
+    )  # fmt: skip
+    for one, other in zip(evenly, in_turn, strict=True):
+        if str(one.mode) == "async":
+            assert other.time_s < one.time_s
+        else:
+            assert other.time_s == one.time_s
 
 
 def test_an_estimate_takes_the_file_of_a_link_for_a_network(tmp_path):
