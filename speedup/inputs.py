@@ -173,8 +173,8 @@ class Inputs:
     def sharing(self, mode: UpdateMode) -> Schedule:
         """Return how the transfers of a distributed server share links.
 
-        Evenly, unless the link's engine sends in turn. That matters to workers out of step alone: in step all fetch, and
-        then all give.
+        Evenly, unless the link's engine sends in turn. That matters to workers out of step alone: in step all fetch,
+        and then all give.
         """
         in_turn = isinstance(self.link, MeasuredLink) and self.link.in_turn
         return Schedule.SEMAPHORE if in_turn and mode is UpdateMode.ASYNC else Schedule.FAIR
