@@ -161,6 +161,39 @@ class Dataset:
         result /= np.where(deviation > 0, deviation, np.float32(1))
         return result.reshape(len(inputs), *input_shape)
 
+    def limited(self, train_samples: int | None = None, held_out: int | None = None) -> Dataset:
+        """Return fewer samples: the first ones to train on, and the training samples after them to test with.
+
+        Samples that were held out choose a learning rate without a look at the test samples.
+
+        Args:
+            train_samples: How many to train on; None for all that are not held out.
+            held_out: How many of the training samples after those to test with; None for the test samples.
+
+        Raises:
+            UnitError: There are not so many training samples.
+
+        Example:
+            >>> data = synthetic((6,), classes=3, train=100, test=10).limited(60, held_out=20)
+            >>> len(data.train_labels), len(data.test_labels)
+            (60, 20)
+            >>> data.note
+            'synthetic: Gaussian classes, not measured; trained on the first 60 samples; tested on the 20 after them'
+        """
+        have, rest = len(self.train_labels), 0 if held_out is None else whole("held_out", held_out)
+        count = whole("train_samples", have - rest if train_samples is None else train_samples)
+        if count + rest > have:
+            raise UnitError(f"train_samples = {count} and held_out = {rest}; {self.name} has {have} training samples.")
+        notes = [self.note] if self.note else []
+        test = (self.test_inputs, self.test_labels)
+        if count < have:
+            notes.append(f"trained on the first {count} samples")
+        if rest:
+            notes.append(f"tested on the {rest} after them")
+            test = (self.train_inputs[count : count + rest], self.train_labels[count : count + rest])
+        train = (self.train_inputs[:count], self.train_labels[:count])
+        return Dataset(self.name, *train, *test, classes=self.classes, note="; ".join(notes), unit=self.unit)
+
 
 def _check_shape(dataset: Dataset, input_shape: Sequence[int]) -> None:
     own = dataset.train_inputs.shape[1:]

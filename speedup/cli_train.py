@@ -31,10 +31,23 @@ class How:
         Literal["mnist", "fashion_mnist", "cifar10", "digits", "synthetic"], Parameter(help="Data set.")
     ] = "synthetic"
     unit: Annotated[bool, Parameter(help="Bring pixels between 0 and 1, as the sources do; else standardised.")] = False
+    train_samples: Annotated[
+        int | None, Parameter(help="Training samples, the first ones; all that are not held out if left out.")
+    ] = None
+    held_out: Annotated[
+        int | None, Parameter(help="Training samples after those to test with; the test samples if left out.")
+    ] = None
     batch: Annotated[int | None, Parameter(help="Samples in a batch; the architecture's own if left out.")] = None
+    persistency: Annotated[
+        int | None, Parameter(help="Updates on each batch before the next; the algorithm's own if left out.")
+    ] = None
     epochs: Annotated[int, Parameter(help="Passes over the training samples.")] = 10
     learning_rate: Annotated[float | None, Parameter(help="The algorithm's usual one if left out.")] = None
-    schedule: Annotated[Literal["constant", "cosine"], Parameter(help="Of the learning rate.")] = "constant"
+    schedule: Annotated[
+        Literal["constant", "cosine", "steps"],
+        Parameter(help="Of the learning rate; steps: a tenth after 40 % of all updates, a hundredth after 70 %."),
+    ] = "constant"
+    momentum: Annotated[float | None, Parameter(help="Decay of the velocity; 0.9 if left out.")] = None
     strength: Annotated[
         float | None, Parameter(help="Weight of the expected number of weights in the loss (l0, l0_hard).")
     ] = None

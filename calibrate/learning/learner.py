@@ -14,7 +14,6 @@ from speedup.errors import UnitError
 
 from ..datasets import batch_at
 from ..training import checkpoint
-from ..training.algorithms import algorithm
 from ..training.evaluation import evaluated
 from ..training.hard_concrete import HardConcrete
 from ..training.problem import mean_cross_entropy, network_problem
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from jax.stages import Compiled
     from numpy.typing import NDArray
 
+    from ..datasets import Dataset
     from .settings import Settings
 
     Array = NDArray[Any]
@@ -49,6 +49,7 @@ class Epoch:
         test_accuracy: Share of the test samples that are classified as labelled.
         time_s: Duration of its steps, with loading [s].
         compile_s: Time of compiling, which is not in it [s].
+        t_load_s: Median of making a batch in the host's memory [s]; the device computes meanwhile.
         t_grad_s: Median of some steps on a batch that is loaded [s].
         weights: Weights of the network in use: without gates, and without units that are off.
         payload_bytes: What a worker would send after such a step.
@@ -62,6 +63,7 @@ class Epoch:
     test_accuracy: float
     time_s: float
     compile_s: float
+    t_load_s: float
     t_grad_s: float
     weights: int
     payload_bytes: int
@@ -77,6 +79,7 @@ class Learner:
 
     Args:
         settings: What is trained.
+        data: Samples in place of those that the settings name; a checkpoint does not tell them apart.
 
     Attributes:
         settings: As given.
@@ -89,8 +92,9 @@ class Learner:
         UnitError: The data set has too few samples for a batch, or other shapes than the network.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self._entry, self._data = settings, settings.entry, settings.dataset()
+    def __init__(self, settings: Settings, data: Dataset | None = None) -> None:
+        self.settings, self._entry = settings, settings.entry
+        self._data = settings.dataset() if data is None else data
         self._per_epoch = len(self._data.train_labels) // settings.samples
         if not self._per_epoch:
             raise UnitError(
@@ -101,7 +105,7 @@ class Learner:
                 f"{self._entry.name} tells {self._entry.classes} classes apart, {self._data.name} has "
                 f"{self._data.classes}."
             )
-        self._repeats = algorithm(settings.algorithm).persistency or 1
+        self._repeats = settings.repeats
         self._how = settings.method(settings.epochs * self._per_epoch * self._repeats)
         problem = network_problem(self._entry, seed=settings.seed, criterion=self._how.criterion)
         self._run = TrainingRun(problem, self._how, seed=settings.seed)
@@ -120,16 +124,12 @@ class Learner:
 
     def epoch(self) -> Epoch:
         """Train for an epoch, and return what it cost and reached."""
-        number, losses, before = len(self.rows), list[jax.Array](), self._compile_s
+        number, before = len(self.rows), self._compile_s
         self.tensors = [*self.tensors[:number], self._run.tensor_elements]
         batch = self._batch(number * self._per_epoch)
         self._compiled(batch)
         start = time.perf_counter()
-        for index in range(self._per_epoch):
-            batch = self._batch(number * self._per_epoch + index)
-            for _ in range(self._repeats):
-                losses.append(self._step(batch))
-        jax.block_until_ready(losses[-1])  # type: ignore[no-untyped-call]
+        losses, loads = self._steps(number * self._per_epoch)
         time_s = time.perf_counter() - start
         t_grad_s = self._time_step(batch)
         if self.settings.algorithm == "l0_hard" and number + 1 >= self.settings.prune_from:
@@ -143,6 +143,7 @@ class Learner:
             test_accuracy=accuracy,
             time_s=time_s,
             compile_s=self._compile_s - before,
+            t_load_s=median(loads),
             t_grad_s=t_grad_s,
             weights=self._weights(),
             payload_bytes=4 * sum(self._run.tensor_elements),
@@ -150,6 +151,20 @@ class Learner:
         )
         self.rows.append(row)
         return row
+
+    def _steps(self, first: int) -> tuple[list[jax.Array], list[float]]:
+        """Take the steps of an epoch; return their losses, and the seconds that making each batch took.
+
+        A step is handed to the device and not waited for, so that the next batch is made while it is computed.
+        """
+        losses, loads = list[jax.Array](), list[float]()
+        for number in range(first, first + self._per_epoch):
+            start = time.perf_counter()
+            batch = self._batch(number)
+            loads.append(time.perf_counter() - start)
+            losses += [self._step(batch) for _ in range(self._repeats)]
+        jax.block_until_ready(losses[-1])  # type: ignore[no-untyped-call]
+        return losses, loads
 
     def _batch(self, number: int) -> tuple[Array, Array]:
         settings = self.settings

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import optax
 
-from speedup.errors import look_up
+from speedup.errors import UnitError, look_up
 
 from . import optimizers
 from .edge_popup import EdgePopup
@@ -47,6 +48,7 @@ class Algorithm:
         persistency: The batch is loaded anew every so many updates; None for a batch that stays on the device.
         rate: The learning rate that the optimizer has; steps are proportional to it.
         indivisible: Whether a step needs all gradients at once, so that no server can take it for a part of them.
+        velocity: Makes the optimizer with another decay of its velocity; None where the source has none to choose.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Algorithm:
     persistency: int | None = None
     rate: float = _SMALLER
     indivisible: bool = False
+    velocity: Callable[[float], optax.GradientTransformation] | None = None
 
     def at_rate(self, learning_rate: float | optax.Schedule) -> Algorithm:
         """Return the algorithm with another learning rate, or one that changes from step to step.
@@ -75,6 +78,50 @@ class Algorithm:
             scale = optax.scale(learning_rate / self.rate)
         return replace(self, optimizer=optax.chain(self.optimizer, scale))
 
+    def at_momentum(self, momentum: float) -> Algorithm:
+        """Return the algorithm with another decay of its velocity, at the rate of the registry.
+
+        Args:
+            momentum: At least 0, below 1.
+
+        Raises:
+            UnitError: It is out of its range, or the algorithm has no velocity.
+
+        Example:
+            >>> algorithm("sgd").at_momentum(0.5)
+            Traceback (most recent call last):
+            speedup.errors.UnitError: momentum = 0.5; sgd has no velocity. It is for momentum, nesterov, ...
+        """
+        if not 0 <= momentum < 1:
+            raise UnitError(f"momentum = {momentum:g}; it must be at least 0 and below 1.")
+        if self.velocity is None:
+            having = ", ".join(one.name for one in ALGORITHMS.values() if one.velocity is not None)
+            raise UnitError(f"momentum = {momentum:g}; {self.name} has no velocity. It is for {having}.")
+        return replace(self, optimizer=self.velocity(momentum))
+
+
+def _with_velocity(
+    name: str,
+    summary: str,
+    source: str,
+    velocity: Callable[[float], optax.GradientTransformation],
+    *,
+    rate: float = _SMALLER,
+    persistency: int | None = None,
+    indivisible: bool = False,
+) -> Algorithm:
+    """Return an algorithm with a velocity, at the decay that is usual."""
+    return Algorithm(
+        name,
+        summary,
+        source,
+        velocity(optimizers.MOMENTUM),
+        persistency=persistency,
+        rate=rate,
+        indivisible=indivisible,
+        velocity=velocity,
+    )
+
 
 def _descents() -> Iterator[Algorithm]:
     plain = "one step against the gradient of "
@@ -83,28 +130,28 @@ def _descents() -> Iterator[Algorithm]:
     )
     yield Algorithm("sgd", plain + "a batch", "002, 003", optax.sgd(RATE), rate=RATE)
     yield Algorithm("minibatch", plain + "a batch: another name of sgd", "002", optax.sgd(RATE), rate=RATE)
-    yield Algorithm("momentum", "velocity 0.9, rate inside it", "002, 003", optimizers.momentum(_SMALLER))
-    yield Algorithm("nesterov", "velocity 0.9 looking ahead", "002, 003", optimizers.nesterov(_SMALLER))
-    yield Algorithm(
+    yield _with_velocity("momentum", "velocity 0.9, rate inside it", "002, 003", partial(optimizers.momentum, _SMALLER))
+    yield _with_velocity("nesterov", "velocity 0.9 looking ahead", "002, 003", partial(optimizers.nesterov, _SMALLER))
+    yield _with_velocity(
         "adaptive_nesterov",
         "Nesterov with a clipped Polyak step size",
         "003",
         # The source's smallest step would let large networks diverge on one synthetic batch.
-        optax.chain(optimizers.adaptive_nesterov(), optax.scale(1e-3)),
+        lambda beta: optax.chain(optimizers.adaptive_nesterov(beta=beta), optax.scale(1e-3)),
         rate=1e-3,
         indivisible=True,
     )
-    yield Algorithm(
+    yield _with_velocity(
         "clr",
         "momentum with a cyclical learning rate, halved every cycle",
         "003",
-        optimizers.momentum(triangular2(_SMALLER / 10, _SMALLER)),
+        partial(optimizers.momentum, triangular2(_SMALLER / 10, _SMALLER)),
     )
-    yield Algorithm(
+    yield _with_velocity(
         "persistency",
         f"momentum, each batch loaded once for {PERSISTENCY} updates; the time includes loading",
         "003",
-        optimizers.momentum(_SMALLER),
+        partial(optimizers.momentum, _SMALLER),
         persistency=PERSISTENCY,
     )
 

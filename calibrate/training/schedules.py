@@ -1,4 +1,4 @@
-r"""Cyclical learning rates, as Optax schedules.
+r"""Cyclical learning rates, and one that falls in steps, as Optax schedules.
 
 With the iteration :math:`i`, the half-cycle :math:`h` and the bounds :math:`lo` and :math:`hi`
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
+import optax
 
 from speedup.errors import UnitError
 from speedup.units import positive, whole
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import jax
-    import optax
 
 HALF_CYCLE = 490
 """Half a cycle of ten epochs of CIFAR-10 in batches of 512, as the thesis has it."""
+_DROPS = (4, 7)  # tenths of all updates
 
 
 def triangular(low: float, high: float, half_cycle: int = HALF_CYCLE) -> optax.Schedule:
@@ -85,6 +86,30 @@ def exp_range(low: float, high: float, half_cycle: int = HALF_CYCLE, *, gamma: f
     if not 0 < gamma <= 1:
         raise UnitError(f"gamma = {gamma:g}; it must be above 0 and at most 1.")
     return _cyclical(low, high, half_cycle, lambda _, iteration: gamma**iteration)
+
+
+def steps(rate: float, updates: int) -> optax.Schedule:
+    """Return the rate, a tenth of it after 40 % of all updates, and a hundredth after 70 %.
+
+    Those are the steps of the thesis: 0.1 for 40 epochs of 100, 0.01 for 30 and 0.001 for the last 30.
+
+    Args:
+        rate: First learning rate, > 0.
+        updates: Of the whole training, at least 1.
+
+    Raises:
+        UnitError: A value is out of range.
+
+    Example:
+        >>> [round(float(steps(0.1, 10)(i)), 4) for i in (0, 3, 4, 6, 7, 9)]
+        [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    """
+    positive("rate", rate, "(learning rate)")
+    count = whole("updates", updates)
+    # In whole numbers, rounded up: 0.7 times a number of updates may be a little more than it should.
+    drops = {-(-tenths * count // 10): 0.1 for tenths in _DROPS}
+    schedule: optax.Schedule = optax.piecewise_constant_schedule(rate, drops)
+    return schedule
 
 
 def _cyclical(

@@ -443,6 +443,35 @@ def test_numbers_out_of_range_are_refused_at_once(wrong, message):
         batches(DATA, **{"batch": 4, "input_shape": (6,), "seed": 0, **wrong})
 
 
+# Fewer samples.
+
+
+def test_fewer_samples_are_the_first_ones_and_those_held_out_come_after_them():
+    data = synthetic((3,), train=50, test=10)
+    part = data.limited(30, held_out=15)
+    assert (part.train_inputs == data.train_inputs[:30]).all()
+    assert (part.test_inputs == data.train_inputs[30:45]).all()
+    assert (part.test_labels == data.train_labels[30:45]).all()
+    assert "first 30 samples" in part.note
+    assert "the 15 after them" in part.note
+
+
+def test_what_is_not_held_out_is_trained_on():
+    data = synthetic((3,), train=50, test=10)
+    assert len(data.limited(held_out=20).train_labels) == 30
+    whole = data.limited()
+    assert (len(whole.train_labels), len(whole.test_labels), whole.note) == (50, 10, data.note)
+    assert (data.limited(30).test_inputs == data.test_inputs).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"train_samples": 51}, {"train_samples": 40, "held_out": 11}, {"held_out": 50}, {"train_samples": 0}]
+)
+def test_more_samples_than_there_are_cannot_be_had(options):
+    with pytest.raises(UnitError, match="train_samples = "):
+        synthetic((3,), train=50, test=10).limited(**options)
+
+
 # The problem that is made.
 
 

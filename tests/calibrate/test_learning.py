@@ -12,14 +12,30 @@ import jax
 import numpy as np
 import pytest
 
+from calibrate.datasets import synthetic
 from calibrate.learning import Learner, Settings, learned_profile
 from calibrate.learning.shrinking import compacted, masks_of, weights_left
-from speedup.errors import UnitError, UnknownNameError
+from speedup.errors import PlanError, UnitError, UnknownNameError
 from speedup.files import FileError
 
 MLP = Settings(network="nardini_mlp", batch=100, epochs=10, learning_rate=0.1)
 # Strong enough to take units out within a few epochs of a small data set.
 HARD = replace(MLP, algorithm="l0_hard", batch=10, epochs=6, strength=1e-4, learning_rate=0.005)
+
+
+class Slow:
+    """Samples that take a while to be had."""
+
+    def __init__(self, samples):
+        self._samples = samples
+        self.shape, self.size, self.ndim, self.dtype = samples.shape, samples.size, samples.ndim, samples.dtype
+
+    def __len__(self):
+        return len(self._samples)
+
+    def __getitem__(self, rows):
+        time.sleep(0.06)
+        return self._samples[rows]
 
 
 def values(learner):
@@ -51,6 +67,52 @@ def test_the_same_seed_gives_the_same_training_and_another_does_not():
 def test_persistency_updates_each_batch_several_times():
     rows = Learner(replace(MLP, algorithm="persistency", epochs=1)).train()
     assert rows[0].updates == 5 * 20
+
+
+def test_any_algorithm_may_keep_its_batches_for_several_updates():
+    own, asked = (Learner(replace(MLP, epochs=1, **how)) for how in ({"algorithm": "persistency"}, {"persistency": 5}))
+    assert asked.train()[0].updates == own.train()[0].updates == 5 * 20
+    same = Learner(replace(MLP, algorithm="momentum", persistency=5, epochs=1)).train()[0]
+    assert same.loss == own.rows[0].loss
+    assert asked.rows[0].loss != own.rows[0].loss
+
+
+def test_fewer_samples_make_shorter_epochs_and_those_held_out_are_tested_with():
+    learner = Learner(replace(MLP, train_samples=700, held_out=300, epochs=1))
+    assert learner.train()[0].updates == 7
+    assert "first 700 samples" in learner.note
+    assert (learner.rows[0].test_accuracy * 300) == pytest.approx(round(learner.rows[0].test_accuracy * 300))
+
+
+def test_samples_of_your_own_take_the_place_of_the_named_ones():
+    mine = synthetic((784,), train=300, test=50, seed=5)
+    learner = Learner(replace(MLP, epochs=1), mine)
+    assert learner.train()[0].updates == 3
+    assert learner.note == mine.note
+
+
+def test_making_a_batch_is_timed_apart_from_the_step():
+    data = synthetic((784,), train=2000, test=50)
+    row = Learner(replace(MLP, batch=500, epochs=1), replace(data, train_inputs=Slow(data.train_inputs))).train()[0]
+    assert row.t_load_s > 0.05
+    assert row.time_s > 4 * 0.05
+    assert Learner(replace(MLP, epochs=1)).train()[0].t_load_s < 0.05
+
+
+def test_steps_learn_less_at_the_end():
+    rows = Learner(replace(MLP, schedule="steps", epochs=10)).train()
+    early, late = (abs(rows[last].loss - rows[first].loss) for first, last in ((0, 1), (8, 9)))
+    assert late < early
+
+
+def test_a_decay_of_a_velocity_needs_a_velocity():
+    half, usual = (
+        Learner(replace(MLP, algorithm="momentum", learning_rate=0.01, momentum=momentum, epochs=1)).train()[0].loss
+        for momentum in (0.5, None)
+    )
+    assert half > usual
+    with pytest.raises(UnitError, match="sgd has no velocity"):
+        Learner(replace(MLP, momentum=0.5))
 
 
 def test_a_cosine_ends_where_it_stops_learning():
@@ -144,6 +206,9 @@ def test_a_damaged_checkpoint_is_refused_and_stays(tmp_path):
         ({"network": "resnet"}, UnknownNameError),
         ({"algorithm": "sdg"}, UnknownNameError),
         ({"epochs": 0}, UnitError),
+        ({"persistency": 0}, UnitError),
+        ({"train_samples": 10**6}, UnitError),
+        ({"schedule": "stairs"}, PlanError),
         ({"learning_rate": -1.0}, UnitError),
         ({"batch": 10**6}, UnitError),
     ],

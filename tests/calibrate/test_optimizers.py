@@ -7,6 +7,8 @@ import optax
 import pytest
 
 from calibrate.training import optimizers
+from calibrate.training.algorithms import ALGORITHMS, algorithm
+from speedup.errors import UnitError
 
 RATE, STEPS, BETA = 0.01, 25, 0.9
 
@@ -169,3 +171,37 @@ def test_after_a_drop_of_the_rate_the_old_velocity_stays():
 def test_every_optimizer_goes_down(name):
     values = [float(quadratic(jnp.asarray(w))) for w in ours(RULES[name][0], quadratic, 200)[0]]
     assert values[-1] < values[0]
+
+
+VELOCITIES = [name for name, one in ALGORITHMS.items() if one.velocity is not None]
+
+
+def test_all_algorithms_with_a_velocity_have_it_to_choose():
+    assert VELOCITIES == ["momentum", "nesterov", "adaptive_nesterov", "clr", "persistency"]
+
+
+@pytest.mark.parametrize("name", VELOCITIES)
+def test_the_usual_velocity_is_0_9_and_another_one_is_another_training(name):
+    usual, same, other = (
+        ours(how.at_rate(RATE).optimizer, quadratic)[0]
+        for how in (algorithm(name), algorithm(name).at_momentum(0.9), algorithm(name).at_momentum(0.5))
+    )
+    np.testing.assert_array_equal(usual, same)
+    assert not np.allclose(usual[-1], other[-1])
+
+
+def test_momentum_of_0_5_is_the_printed_recursion():
+    def half(w, g, memory, _):
+        memory["v"] = 0.5 * memory.get("v", 0.0) + RATE * g
+        return w - memory["v"]
+
+    found, _ = ours(algorithm("momentum").at_momentum(0.5).at_rate(RATE).optimizer, rosenbrock)
+    np.testing.assert_allclose(found, theirs(half, rosenbrock), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "message"), [("adam", 0.5, "adam has no velocity"), ("momentum", 1.0, "below 1")]
+)
+def test_a_velocity_that_cannot_be_is_refused(name, momentum, message):
+    with pytest.raises(UnitError, match=message):
+        algorithm(name).at_momentum(momentum)

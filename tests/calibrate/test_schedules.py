@@ -1,11 +1,13 @@
-"""Cyclical learning rates are the joined pieces of Optax, without an end."""
+"""Cyclical learning rates are the joined pieces of Optax, without an end; steps fall where the source's fall."""
 
 import jax
 import numpy as np
 import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from calibrate.training.schedules import exp_range, triangular, triangular2
+from calibrate.training.schedules import exp_range, steps, triangular, triangular2
 from speedup.errors import UnitError
 
 LOW, HIGH, HALF = 0.01, 0.09, 7
@@ -60,8 +62,24 @@ def test_a_place_in_a_cycle_is_exact_after_any_number_of_iterations():
         (lambda: triangular2(0.2, 0.1), "high = 0.1 is below low = 0.2"),
         (lambda: triangular(0.1, 0.2, 0), "half_cycle = 0"),
         (lambda: exp_range(0.1, 0.2, gamma=1.5), "gamma = 1.5"),
+        (lambda: steps(-0.1, 10), "rate = -0.1"),
+        (lambda: steps(0.1, 0), "updates = 0"),
     ],
 )
 def test_bounds_that_are_none_are_refused(bad, message):
     with pytest.raises(UnitError, match=message):
         bad()
+
+
+def test_steps_fall_after_40_and_70_of_100_epochs():
+    rate, an_epoch = steps(0.1, 9800), 98
+    rates = [float(rate(epoch * an_epoch)) for epoch in range(100)]
+    np.testing.assert_allclose(rates, [0.1] * 40 + [0.01] * 30 + [0.001] * 30, rtol=1e-6)
+
+
+@given(st.integers(1, 200))
+def test_steps_never_rise_and_fall_where_they_should_whatever_the_number_of_updates(updates):
+    rate = steps(1.0, updates)
+    for update in range(updates):
+        drops = (10 * update >= 4 * updates) + (10 * update >= 7 * updates)
+        assert float(rate(update)) == pytest.approx(0.1**drops)
