@@ -1,7 +1,7 @@
 """How long does the whole matrix take, and what does it say?
 
 Runs ``speedup calibrate --all --quick``, as a user does, in a process of its own and into an empty folder,
-and writes a row for each network under each algorithm. ``docs/generate.py`` makes the table of the docs of it.
+and writes a row for each network under each algorithm. ``docs/generate`` makes the table of the docs of it.
 
     python benchmarks/calibrate_all.py [--folder DIR]
 """

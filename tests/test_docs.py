@@ -13,7 +13,7 @@ import pytest
 import speedup
 
 ROOT = Path(__file__).parents[1]
-PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+PAGES = runpy.run_path(str(ROOT / "docs" / "generate"))["PAGES"]
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 
@@ -31,7 +31,7 @@ RUNNABLE = [(line, output) for line, output in commands() if line.startswith("sp
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_generated_page_is_current(page):
-    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python docs/generate.py"
+    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python docs/generate"
 
 
 @pytest.mark.parametrize(("line", "output"), RUNNABLE, ids=[line for line, _ in RUNNABLE])

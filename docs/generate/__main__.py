@@ -1,0 +1,39 @@
+"""Write the pages of the docs that are made of the code's own facts and of results.
+
+Run it after a change of either:  python docs/generate
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster_page import cluster
+from formula_pages import calibrations, equations, semaphore, thesis
+from payloads_page import payloads
+from pruning_page import pruning
+
+from speedup.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGES: dict[str, Callable[[], str]] = {
+    "equations.md": equations,
+    "thesis.md": thesis,
+    "calibrations.md": calibrations,
+    "semaphore.md": semaphore,
+    "cluster.md": cluster,
+    "pruning.md": pruning,
+    "payloads.md": payloads,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, page in PAGES.items():
+        print(write_atomically(Path(__file__).parents[1] / name, page()))
+
+
+if __name__ == "__main__":
+    main()
