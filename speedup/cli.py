@@ -364,6 +364,16 @@ def algorithms(*, json_: Json = False) -> None:
     _show_rows("algorithms", load_calibrate().describe_algorithms(), json_=json_)
 
 
+@app.command
+def encodings(profile: OptionalProfile = None, /, *, json_: Json = False) -> None:
+    """List the encodings of gradients and weights; with a profile, what they make of its payload."""
+    from speedup.listings import encoding_rows  # noqa: PLC0415
+    from speedup.profile import Profile  # noqa: PLC0415
+
+    load = None if profile is None else Profile.load(profile).workload
+    _show_rows("encodings", encoding_rows(load), json_=json_)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class CalibrationOptions:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from speedup.errors import ProfileError
+from speedup.errors import ProfileError, UnitError
+from speedup.payloads import ENCODINGS, payload_bytes
 from speedup.profile import read_profile, shipped_paths
 from speedup.store import stored_paths
 from speedup.text import aligned
@@ -13,7 +14,8 @@ from speedup.units import show_bytes, show_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from speedup.profile import Profile
+    from speedup.payloads import Encoding
+    from speedup.profile import Profile, Workload
 
 _SHOWN: dict[str, tuple[str, Callable[[Any], str]]] = {
     "parameters": ("parameters", "{:,}".format),
@@ -65,6 +67,40 @@ def _profile_row(profile: Profile, kept: str) -> dict[str, Any]:
         "device": str(profile.device),
         "kept": kept,
     }
+
+
+def encoding_rows(load: Workload | None) -> list[dict[str, Any]]:
+    """Return a row for every encoding: what it is for, and what it makes of a payload.
+
+    Args:
+        load: Whose payload; None for none.
+
+    Example:
+        >>> encoding_rows(None)[0]["name"]
+        'fp32'
+    """
+    rows = [
+        {"name": one.name, "for": str(one.use), "lossy": "yes" if one.lossy else "no", "sends": one.summary}
+        for one in ENCODINGS.values()
+    ]
+    if load is None:
+        return rows
+    sizes = [_encoded(one, load) for one in ENCODINGS.values()]
+    return [
+        {**row, "payload_bytes": size, "share": None if size is None else f"{size / load.payload_bytes:.1%}"}
+        for row, size in zip(rows, sizes, strict=True)
+    ]
+
+
+def _encoded(kind: Encoding, load: Workload) -> int | None:
+    """Return the bytes of a transfer; None where it cannot send these tensors, or their shapes are unknown."""
+    shapes = load.tensor_shapes or tuple((elements,) for elements in load.tensor_elements)
+    if kind.needs_shapes and load.tensor_shapes is None:
+        return None
+    try:
+        return payload_bytes(kind, shapes)
+    except UnitError:
+        return None
 
 
 def device_lines(found: dict[str, Any]) -> list[str]:

@@ -302,3 +302,12 @@ def test_estimate_names_the_method_of_each_row(command):
     assert rows[-1]["schedule"] == "mean"
     thesis = json.loads(command("estimate --t-grad 1 --t-comm .1 --type async --method thesis --json")[1])["rows"]
     assert thesis[-1]["equation"] == "4.20"
+
+
+def test_encodings_are_listed_with_what_they_make_of_a_payload(capsys):
+    assert run(["encodings", "vgg16e", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["encodings"]}
+    assert rows["int8"]["share"] == "25.0%"
+    assert (rows["mask"]["for"], rows["mask"]["lossy"]) == ("weights", "no")
+    assert run(["encodings"]) == 0
+    assert "payload" not in capsys.readouterr().out.splitlines()[0]
