@@ -160,6 +160,9 @@ def run(
         Literal["real", "emulated"], Parameter(help="Compute gradients, or wait t_grad; the wire is real in both.")
     ] = "real",
     t_grad: Annotated[float | None, Parameter(help="t_grad to wait [s]; the profile's if left out.")] = None,
+    up: Annotated[str | None, Parameter(help="Encoding of gradients, of whose size they are, with emulated.")] = None,
+    down: Annotated[str | None, Parameter(help="Encoding of weights; likewise.")] = None,
+    deltas: Annotated[bool, Parameter(help="Changes of weights go down, encoded like gradients.")] = False,
     hosts: HostNames = None,
     engine: Engine = "mpi",
     timeline: Annotated[Path | None, Parameter(help="CSV file for what every worker did when.")] = None,
@@ -177,12 +180,20 @@ def run(
             check_writable(path)
     chosen = sessions.run_plan(**vars(plan))
     if compute == "real":
+        if up or down:
+            raise PlanError(
+                "--up and --down say how much is sent in the place of weights and gradients; they belong to "
+                "--compute emulated."
+            )
         load_calibrate()
         job = sessions.real_job(chosen, network, batches, **vars(training))
     else:
+        from speedup.inputs import encoded_traffic  # noqa: PLC0415
         from speedup.validation import waiting  # noqa: PLC0415
 
-        job = sessions.emulated_job(*waiting(network, chosen, batches, t_grad))
+        profile = waiting(network, t_grad)
+        sent = encoded_traffic(profile, up, down, deltas=deltas)
+        job = sessions.emulated_job(profile, chosen, batches, sent)
     with _shown(quiet=quiet) as show:
         (measured,) = sessions.run_jobs(
             [job], sessions.named_hosts(hosts, engine), on_progress=show("run", 1), on_report=_warn

@@ -459,13 +459,36 @@ def _traffic(
     deltas: bool,
 ) -> Traffic | None:
     """Return what is sent each way if encodings were named; None if not."""
-    if up is None and down is None:
-        return None
-    if profile is None or link is None:
+    if (up is not None or down is not None) and (profile is None or link is None):
         raise PlanError(
             "up and down name encodings, whose bytes take a time only over a link: name a profile and network=, such "
             'as network="1gbit". If you know the times, give t_comm= and t_up=.'
         )
+    return None if profile is None else encoded_traffic(profile, up, down, deltas=deltas)
+
+
+def encoded_traffic(
+    profile: Profile, up: str | Encoding | None, down: str | Encoding | None, *, deltas: bool = False
+) -> Traffic | None:
+    """Return what the encodings named make of a profile's payload each way; None if none is named.
+
+    Args:
+        profile: Whose payload.
+        up: Encoding of the gradients; None for the algorithm's own.
+        down: Encoding of the weights; likewise.
+        deltas: Whether the server sends changes of the weights.
+
+    Raises:
+        PlanError: An encoding does not go that way.
+        ProfileError: An encoding needs shapes that the profile does not have.
+        UnknownNameError: Nobody knows an encoding.
+
+    Example:
+        >>> print(encoded_traffic(Profile.load("squeezenet"), "int8", None))
+        sgd: 867 kB up (int8), 3.47 MB down (fp32), 63% of 32-bit floats both ways
+    """
+    if up is None and down is None:
+        return None
     load = profile.workload
     shapes = load.tensor_shapes or tuple((elements,) for elements in load.tensor_elements)
     if load.tensor_shapes is None:

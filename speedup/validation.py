@@ -375,12 +375,12 @@ def cases_of(
     return found
 
 
-def waiting(name: str, plan: Plan, batches: int, t_grad_s: float | None) -> tuple[Profile, Plan, int]:
-    """Return what an emulated run of a profile needs: workers wait its t_grad, or the one given."""
+def waiting(name: str, t_grad_s: float | None) -> Profile:
+    """Return the profile of an emulated run: workers wait its t_grad, or the one given."""
     profile = Profile.load(name)
     if t_grad_s is not None:
         given = Timing(
             median_s=positive("t_grad", t_grad_s, "s"), provenance=Provenance.ASSUMED, batch=profile.workload.batch
         )
         profile = replace(profile, t_grad=(given,))
-    return profile, plan, batches
+    return profile

@@ -18,7 +18,7 @@ from speedup.plans import (
     UpdateMode,
     one_of,
 )
-from speedup.units import not_negative, whole
+from speedup.units import not_negative, positive, whole
 
 from .layout import servers_of
 
@@ -83,6 +83,7 @@ class Job:
         element_bytes: Bytes of an element on the wire.
         warmup: Iterations of transfers before the run, which open connections and their windows.
         training: What is computed, where it is real.
+        up_share: Bytes of a gradient by those of the weights, where computing is emulated; else 1.
     """
 
     plan: Plan
@@ -93,8 +94,12 @@ class Job:
     element_bytes: int = 4
     warmup: int = 1
     training: Training | None = None
+    up_share: float = 1.0
 
     def __post_init__(self) -> None:
+        positive("up_share", self.up_share, "of the weights' bytes")
+        if self.up_share != 1.0 and (self.training is not None or self.plan.server is ServerKind.ALLREDUCE):
+            raise PlanError("gradients of another size than the weights need a server, and emulated computing.")
         whole("batches", self.batches)
         whole("warmup", self.warmup, minimum=0)
         not_negative("t_grad", self.t_grad_s, "s")
@@ -111,6 +116,16 @@ class Job:
     def payload_bytes(self) -> int:
         """Bytes of all weights, or of all gradients."""
         return sum(self.tensor_elements) * self.element_bytes
+
+    def gradient_elements(self, elements: int) -> int:
+        """Return how many elements a gradient has in the place of so many weights.
+
+        Example:
+            >>> plan = run_plan(workers=1, mode="async", server="central")
+            >>> Job(plan=plan, batches=1, tensor_elements=(100,), up_share=0.25).gradient_elements(100)
+            25
+        """
+        return elements if self.up_share == 1.0 or not elements else max(1, round(elements * self.up_share))
 
     @property
     def server_ranks(self) -> tuple[int, ...]:

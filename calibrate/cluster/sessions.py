@@ -30,6 +30,7 @@ from .session import do_session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from speedup.payloads import Traffic
     from speedup.plans import Plan
     from speedup.profile import Profile
 
@@ -93,15 +94,24 @@ def run_jobs(
     yield from cast("Iterator[Measured]", found)
 
 
-def emulated_job(profile: Profile, plan: Plan, batches: int) -> Job:
-    """Return a run in which workers wait t_grad of a profile, or 1/N of it for a part of a batch."""
-    parts = plan.workers if plan.mode is UpdateMode.SYNC_SPLIT else 1
+def emulated_job(profile: Profile, plan: Plan, batches: int, sent: Traffic | None = None) -> Job:
+    """Return a run in which workers wait t_grad of a profile, or 1/N of it for a part of a batch.
+
+    Args:
+        profile: What waits, and what is sent.
+        plan: Who waits, and where the weights would live.
+        batches: Batches of the run.
+        sent: Encodings, as many bytes of which are sent each way; None for all elements as they are.
+    """
+    load, parts = profile.workload, plan.workers if plan.mode is UpdateMode.SYNC_SPLIT else 1
+    down = 1.0 if sent is None else sent.down_bytes / load.payload_bytes
     return Job(
         plan=plan,
         batches=batches,
-        tensor_elements=profile.workload.tensor_elements,
-        element_bytes=profile.workload.element_bytes,
+        tensor_elements=tuple(max(1, round(down * elements)) for elements in load.tensor_elements),
+        element_bytes=load.element_bytes,
         t_grad_s=profile.t_grad_s / parts,
+        up_share=1.0 if sent is None else sent.up_bytes / sent.down_bytes,
     )
 
 

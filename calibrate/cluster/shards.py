@@ -81,6 +81,14 @@ def parts_of(job: Job, layout: Layout, rank: int) -> list[slice]:
     return parts
 
 
+def gradient_part(job: Job, part: slice) -> slice:
+    """Return which elements of a gradient a server gets that has a part of the weights.
+
+    Where gradients have another size, any as many will do: computing is emulated then.
+    """
+    return part if job.up_share == 1.0 else slice(0, job.gradient_elements(part.stop - part.start))
+
+
 def filled(job: Job, elements: int) -> NDArray[Any]:
     """Return a buffer whose pages exist: the first touch of a page costs as much as sending it."""
     return np.ones((elements, job.element_bytes), np.uint8)
@@ -97,7 +105,7 @@ class EmulatedShard:
     def __init__(self, job: Job, elements: int) -> None:
         self.content = filled(job, elements)
         # Nobody reads what arrives, so all workers may write to the same place.
-        self._room = filled(job, elements)
+        self._room = filled(job, job.gradient_elements(elements))
 
     def room(self, worker: int) -> NDArray[Any]:
         """Return where bytes in the place of a gradient are received."""
@@ -127,8 +135,9 @@ class EmulatedComputation:
 
     def __init__(self, job: Job) -> None:
         self._seconds = job.t_grad_s
-        self.weights = filled(job, sum(job.tensor_elements))
-        self.gradient = self.weights
+        elements = sum(job.tensor_elements)
+        self.weights = filled(job, elements)
+        self.gradient = self.weights if job.up_share == 1.0 else filled(job, job.gradient_elements(elements))
 
     async def __call__(self, batch: int, part: int, parts: int) -> tuple[float, float]:
         """Wait."""

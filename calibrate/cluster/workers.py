@@ -10,7 +10,7 @@ import numpy as np
 from speedup.plans import UpdateMode
 
 from .servers import Tag, Wish, note
-from .shards import parts_of
+from .shards import gradient_part, parts_of
 from .timeline import Stage
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Worker:
     def __init__(
         self, exchange: Exchange, job: Job, layout: Layout, computation: Computation, recorder: Recorder
     ) -> None:
-        self._exchange, self._computation, self._recorder = exchange, computation, recorder
+        self._exchange, self._computation, self._recorder, self._job = exchange, computation, recorder, job
         self._parts = list(zip(job.server_ranks, parts_of(job, layout, exchange.rank), strict=True))
         self._coordinator = job.server_ranks[0]
         self._index, self._workers = job.worker_ranks.index(exchange.rank), job.plan.workers
@@ -87,9 +87,12 @@ class Worker:
         self._recorder.mark(self._exchange.rank, number, Stage.RECEIVE, end)
 
     async def _push(self) -> None:
-        gradient = self._computation.gradient
+        gradient, job = self._computation.gradient, self._job
         await asyncio.gather(
-            *(self._exchange.send(gradient[part], server, Tag.GRADIENT) for server, part in self._parts)
+            *(
+                self._exchange.send(gradient[gradient_part(job, part)], server, Tag.GRADIENT)
+                for server, part in self._parts
+            )
         )
 
     async def _tell_all(self, wish: Wish, iteration: int = 0, samples: float = 0.0, loss: float = 0.0) -> None:

@@ -1,5 +1,7 @@
 """Real processes and real messages, on the loopback interface of this machine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jobs import emulated, trained
@@ -47,6 +49,19 @@ def test_every_plan_runs_and_moves_the_bytes_that_it_must(hosts):
         assert measured.time_s >= rounds * 0.02
         computed = [row for row in measured.timeline if row["stage"] == "compute"]
         assert len(computed) == (18 if str(job.plan.mode) == "sync-split" else 6)
+
+
+def test_gradients_may_be_of_another_size_than_weights(hosts):
+    plans = [("central", "semaphore", {}), ("central", "fair", {}), ("distributed", "none", {"placement": "greedy"})]
+    modes = ("sync-join", "async")
+    jobs = [
+        replace(emulated(3, mode, server, schedule, **plan), up_share=0.25)
+        for server, schedule, plan in plans
+        for mode in modes
+    ]
+    for job, measured in zip(jobs, run_jobs(jobs, hosts), strict=True):
+        expected = moved_between_processes(job) * (1 + 0.25) / 2
+        assert 0 <= measured.sent_bytes - expected < 20_000, job.plan
 
 
 def test_a_result_survives_its_trip_through_json(hosts):
@@ -103,8 +118,6 @@ def test_asynchronous_training_learns(tmp_path):
 
 @pytest.mark.usefixtures("mpi")
 def test_training_goes_on_from_a_checkpoint_with_the_same_weights(tmp_path):
-    from dataclasses import replace
-
     whole = trained(2, "sync-join", "distributed", tmp_path, batch=8, batches=12)
     folder = str(tmp_path / "kept")
     first = replace(whole, batches=8, training=replace(whole.training, checkpoint=folder, every=2, weights=None))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from jobs import REPOSITORY, emulated, inside
@@ -22,6 +23,10 @@ def on_links(workers, mode, server, schedule="none", batches=None, **plan):
     )
 
 
+def compressed(job):
+    return replace(job, up_share=0.25)
+
+
 @pytest.mark.parametrize("engine", ["mpi", "tcp"])
 @pytest.mark.parametrize("bed", [(5, RATE)], indirect=True)
 def test_runs_take_the_time_that_the_formulas_say(bed, engine):
@@ -32,6 +37,10 @@ def test_runs_take_the_time_that_the_formulas_say(bed, engine):
         (on_links(4, "sync-join", "allreduce"), 3 * (1.5 * T_COMM + T_GRAD)),
         (on_links(2, "sync-split", "central", "semaphore", batches=4), 4 * (3 * T_COMM + T_GRAD)),
         (on_links(3, "async", "central", "semaphore", batches=12), 13 * T_COMM + T_GRAD),
+        # Gradients a quarter of the weights: U.1, 4.9 and 4.12.
+        (compressed(on_links(4, "sync-join", "central", "semaphore")), 3 * (4.25 * T_COMM + T_GRAD)),
+        (compressed(on_links(4, "sync-join", "central", "fair")), 3 * (5 * T_COMM + T_GRAD)),
+        (compressed(on_links(4, "sync-join", "distributed")), 3 * (0.75 * 1.25 * T_COMM + T_GRAD)),
     ]
     jobs, seconds = zip(*expected, strict=True)
     shortest = dict.fromkeys(range(len(jobs)), float("inf"))
