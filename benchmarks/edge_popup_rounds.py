@@ -12,7 +12,6 @@ What was played already is kept, so that an interrupted run goes on where it was
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from dataclasses import replace
 from statistics import median
@@ -41,15 +40,6 @@ def key(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in ("nodes", "samples", "epochs", "merge", "training_seed"))
 
 
-def known_rows(*, anew: bool) -> list[dict[str, Any]]:
-    """Return the rows of an earlier run."""
-    path = record.RESULTS / "edge_popup_rounds.csv"
-    if anew or not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [dict(row) for row in csv.DictReader(file)]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Vary K and M of distributed edge-popup.")
     parser.add_argument("--folder", required=True, help="where MNIST's files are")
@@ -59,7 +49,7 @@ def main() -> int:
     options = parser.parse_args()
     whole = load_dataset("mnist", options.folder)
     data = replace(whole, train_inputs=whole.train_inputs[:SAMPLES], train_labels=whole.train_labels[:SAMPLES])
-    rows = known_rows(anew=options.anew)
+    rows = [] if options.anew else record.read("edge_popup_rounds")
     for how in GRID:
         for seed in range(options.seeds):
             about = {"nodes": how.nodes, "samples": how.samples, "epochs": how.epochs, "merge": how.merge}

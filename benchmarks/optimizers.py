@@ -3,9 +3,9 @@
 Its network on Fashion-MNIST, in batches of 64, pixels between 0 and 1, all optimizers for as many updates. An order at
 one rate says as much about the rate as about the optimizers. So each is also trained at a rate that was chosen for it:
 from the printed one up or down by roots of ten for as long as the loss of training samples that were held out falls,
-with a seed that no result has.
+with a seed that no result has. What was trained already is kept, so that an interrupted run goes on where it was.
 
-    python benchmarks/optimizers.py --folder DIR [--seeds 3] [--epochs 3] [--samples 8000] [--held-out 2000]
+    python benchmarks/optimizers.py --folder DIR [--seeds 3] [--epochs 3] [--samples 8000] [--held-out 2000] [--anew]
 """
 
 from __future__ import annotations
@@ -77,10 +77,11 @@ def search(settings: Settings, held_out: int) -> tuple[float, list[dict[str, Any
 
 def told(rows: list[dict[str, Any]], kind: str) -> None:
     """Print the order of the last epochs."""
-    last = [row for row in rows if row["kind"] == kind and row["epoch"] == max(one["epoch"] for one in rows)]
+    end = max(int(row["epoch"]) for row in rows)
+    last = [row for row in rows if row["kind"] == kind and int(row["epoch"]) == end]
     reached = {name: [row for row in last if row["algorithm"] == name] for name in PRINTED}
     for column, better in (("test_accuracy", -1), ("loss", 1)):
-        names = sorted(reached, key=lambda name: better * median(row[column] for row in reached[name]))
+        names = sorted(reached, key=lambda name: better * median(float(row[column]) for row in reached[name]))
         print(f"{kind}, by {column}: {', '.join(names)}")
 
 
@@ -91,9 +92,13 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--samples", type=int, default=8000, help="training samples")
     parser.add_argument("--held-out", type=int, default=2000, help="training samples that choose the rates")
+    parser.add_argument("--anew", action="store_true", help="forget what was trained before")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows = [] if options.anew else record.read("optimizers")
+    known = {row["algorithm"] for row in rows}
     for name, (rate, source) in PRINTED.items():
+        if name in known:
+            continue
         settings = Settings(
             network="neri_fashion_cnn",
             algorithm=name,
@@ -111,10 +116,9 @@ def main() -> int:
         for kind, own, origin in (("printed", rate, source), ("chosen", chosen, "held-out samples")):
             for seed in range(options.seeds):
                 rows += trained(replace(settings, learning_rate=own, seed=seed), kind, origin)
-        path = record.write("optimizers", rows, ("jax", "flax", "optax"))
+        print(f"wrote {record.write('optimizers', rows, ('jax', 'flax', 'optax'))}", flush=True)
     for kind in ("printed", "chosen"):
         told(rows, kind)
-    print(f"wrote {path}")
     return 0
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from calibrate import describe_device
 from speedup.files import write_rows
 
 RESULTS = Path(__file__).parents[1] / "data" / "results"
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run; none if there was none."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [dict(row) for row in csv.DictReader(file)]
 
 
 def write(name: str, rows: list[dict[str, object]], packages: tuple[str, ...], seed: int | None = None) -> Path:

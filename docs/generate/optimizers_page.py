@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import comb
 from statistics import median
 
-from rows import Row, facts, grouped, last_rows, median_of, read, spread
+from rows import Row, facts, grouped, last_rows, measured, median_of, read, spread
 
 from speedup.units import show_seconds
 
@@ -62,7 +62,8 @@ epoch in which the adaptive method first has the accuracy that the scheduled one
 
 def optimizers() -> str:
     """Return the page of the optimizers, of persistency and of adaptive Nesterov."""
-    return _optimizers() + _persistency() + _adaptive()
+    sections = {"optimizers": _optimizers, "persistency": _persistency, "adaptive_nesterov": _adaptive}
+    return "".join(section() for name, section in sections.items() if measured(name))
 
 
 def _optimizers() -> str:

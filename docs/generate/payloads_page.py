@@ -58,6 +58,18 @@ what it takes on one processor, and `t_codec=` puts it in. t_grad is that of SGD
 
 """
 
+WIRE = """
+## On a wire
+
+From `data/results/unlike_times.csv`, which `benchmarks/unlike_times.py` measured on {device}, {date}, {engine}: the
+tensors of ResNet34 and its ratio of t_grad to t_comm, {counts} workers on {wire}, int8 or the top 1 % up, bf16 or
+32-bit floats down, diluted so that all weights take 0.42 s. Workers wait t_grad, and what is sent has the sizes that the
+encodings say; the link was measured first, and is all that the predictions know.
+
+| | runs | median error | largest |
+| --- | ---: | ---: | ---: |
+"""
+
 SHRINKING = f"""
 ## A network that shrinks while it trains
 
@@ -140,7 +152,7 @@ def recommended(name: str, way: Way, network: str) -> Recommendation:
 def payloads() -> str:
     """Return the page."""
     tables = (f"## {name}\n\n{TABLE}{''.join(_row(name, way) for way in WAYS)}" for name in NETWORKS)
-    return HEAD + "\n".join(tables) + shrinking()
+    return HEAD + "\n".join(tables) + wire() + shrinking()
 
 
 def _row(name: str, way: Way) -> str:
@@ -158,6 +170,23 @@ def _row(name: str, way: Way) -> str:
         ratio(found.choice.speedup),
     )
     return f"| {' | '.join(cells)} |\n"
+
+
+def wire() -> str:
+    """Return the section about runs with unlike times."""
+    rows = read("unlike_times")
+    told = {name: rows[0][name] for name in ("device", "date", "engine", "wire")}
+    counts = " or ".join(dict.fromkeys(row["workers"] for row in rows))
+    groups = {}
+    for row in rows:
+        kind = "async" if row["mode"] == "async" else "synchronous"
+        words = (kind, row["server"], row["schedule"])
+        groups.setdefault(", ".join(word for word in words if word != "none"), []).append(abs(float(row["error"])))
+    lines = (
+        f"| {name} | {len(errors)} | {median(errors):.2%} | {max(errors):.1%} |\n"
+        for name, errors in sorted(groups.items())
+    )
+    return WIRE.format(counts=counts, **told) + "".join(lines)
 
 
 def shrinking() -> str:

@@ -21,6 +21,11 @@ def read(name: str, folder: Path = RESULTS) -> list[Row]:
         return list(csv.DictReader(lines))
 
 
+def measured(name: str) -> bool:
+    """Return whether there is such a table."""
+    return (RESULTS / f"{name}.csv").exists()
+
+
 def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple[str, ...], list[Row]]:
     """Return the rows by what they have in some columns, in the order in which that first occurs."""
     groups: dict[tuple[str, ...], list[Row]] = {}
