@@ -63,8 +63,8 @@ WIRE = """
 
 From `data/results/unlike_times.csv`, which `benchmarks/unlike_times.py` measured on {device}, {date}, {engine}: the
 tensors of ResNet34 and its ratio of t_grad to t_comm, {counts} workers on {wire}, int8 or the top 1 % up, bf16 or
-32-bit floats down, diluted so that all weights take 0.42 s. Workers wait t_grad, and what is sent has the sizes that the
-encodings say; the link was measured first, and is all that the predictions know.
+32-bit floats down, diluted so that all weights take 0.42 s. Workers wait t_grad, and what is sent has the sizes that
+the encodings say; the link was measured first, and is all that the predictions know.
 
 | | runs | median error | largest |
 | --- | ---: | ---: | ---: |
