@@ -21,6 +21,11 @@ from speedup.cli import run
         (["run", "squeezenet", "--mode", "sync-split", "--workers", "9", "--batch", "8"], 2, "cannot be split over 9"),
         (["run", "squeezenet", "--algorithm", "l0", "--server", "distributed"], 2, "needs the whole gradient"),
         (["run", "nardini_mlp", "--batches", "1", "--workers", "2"], 2, "2 workers share batches = 1"),
+        (
+            ["run", "squeezenet", "--compute", "emulated", "--engine", "tcp", "--hosts", "a.invalid", "b", "c"],
+            2,
+            'host "a.invalid" has no address',
+        ),
         (["run", "nardini_mlp", "--up", "int8"], 2, "belong to --compute emulated"),
         (["run", "squeezenet", "--compute", "emulated", "--down", "int8"], 2, "deltas=True"),
         (["run", "squeezenet", "--compute", "emulated", "--up", "int8", "--server", "allreduce"], 2, "need a server"),
