@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster_page import cluster
+from edge_popup_page import edge_popup
 from formula_pages import calibrations, equations, semaphore, thesis
 from payloads_page import payloads
 from pruning_page import pruning
@@ -26,6 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cluster.md": cluster,
     "pruning.md": pruning,
     "payloads.md": payloads,
+    "edge_popup.md": edge_popup,
 }
 
 
