@@ -52,9 +52,9 @@ EDGE_POPUP_MEAN = """
 ## Maximum or mean
 
 The thesis merges by the maximum alone. With K = 10 and M = 2,500 the maximum is {verdict} than the mean after {last}
-rounds: test loss {last_max:.3f} against {last_mean:.3f}, test accuracy {max_accuracy} against {mean_accuracy}; after the
-first round it is {first_max:.2f} against {first_mean:.2f}. For the server the two cost the same, and either may be a
-collective.
+rounds: test loss {last_max:.3f} against {last_mean:.3f}, test accuracy {max_accuracy} against {mean_accuracy}; after
+the first round the loss is {first_max:.2f} against {first_mean:.2f}. For the server the two cost the same, and either
+may be a collective.
 """
 
 EDGE_POPUP_FIVE = """
