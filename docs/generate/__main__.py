@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cluster_page import cluster
 from edge_popup_page import edge_popup
 from formula_pages import calibrations, equations, semaphore, thesis
+from optimizers_page import optimizers
 from payloads_page import payloads
 from pruning_page import pruning
 
@@ -28,6 +29,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "pruning.md": pruning,
     "payloads.md": payloads,
     "edge_popup.md": edge_popup,
+    "optimizers.md": optimizers,
 }
 
 

@@ -33,7 +33,8 @@ EDGE_POPUP_EQUAL = """
 
 How many samples each node, and all nodes together, computed gradients of until the median test loss was that of the
 training without distribution after its first round, {target:.4f}. With K machines of equal speed, and nothing to send,
-time is in proportion to the samples of a node, and what is paid for to those of all.
+time is in proportion to the samples of a node, and what is paid for to those of all. Where a node has computed {seen:,}
+gradients, as the baseline has in its first round, the loss is {alike}.
 
 | K | M | merge | rounds | samples of a node | samples of all nodes |
 | ---: | ---: | --- | ---: | ---: | ---: |
@@ -46,15 +47,6 @@ The figures were read to within a pixel (0.024 of loss a sample); each shows one
 
 | what | figure 5 of the thesis | here | |
 | --- | --- | --- | --- |
-"""
-
-EDGE_POPUP_MEAN = """
-## Maximum or mean
-
-The thesis merges by the maximum alone. With K = 10 and M = 2,500 the maximum is {verdict} than the mean after {last}
-rounds: test loss {last_max:.3f} against {last_mean:.3f}, test accuracy {max_accuracy} against {mean_accuracy}; after
-the first round the loss is {first_max:.2f} against {first_mean:.2f}. For the server the two cost the same, and either
-may be a collective.
 """
 
 EDGE_POPUP_FIVE = """
@@ -98,11 +90,10 @@ def edge_popup() -> str:
     return (
         head
         + table
-        + EDGE_POPUP_EQUAL.format(target=target)
+        + EDGE_POPUP_EQUAL.format(target=target, seen=_seen(base)[0], alike=_alike(groups, _seen(base)[0]))
         + equal
         + EDGE_POPUP_CLAIMS
         + claims
-        + _mean(groups, rounds[-1])
         + _five(groups, rounds[-1])
     )
 
@@ -132,8 +123,19 @@ def _equal_row(key: tuple[str, ...], rows: list[Row], target: float) -> str:
     numbers = sorted({int(row["round"]) for row in rows})
     found = next((number for number in numbers if _after(rows, number) <= target), None)
     node, everyone = _seen(rows)
-    needed = f"{found} | {found * node:,} | {found * everyone:,}" if found else f"not in {numbers[-1]} | | "
+    needed = f"{found} | {found * node:,} | {found * everyone:,}" if found else f"more than {numbers[-1]} | |"
     return f"| {nodes} | {int(samples):,} | {merge} | {needed} |\n"
+
+
+def _alike(groups: dict[tuple[str, ...], list[Row]], samples: int) -> str:
+    """Return the losses after so many samples of a node, for all who have a round that ends there."""
+    rounds = {key: samples / _seen(rows)[0] for key, rows in groups.items()}
+    found = [
+        f"{_after(groups[key], int(number)):.3f} (K = {key[0]}, M = {int(key[1]):,}, {key[2]})"
+        for key, number in rounds.items()
+        if number in {int(row["round"]) for row in groups[key]}
+    ]
+    return ", ".join(found)
 
 
 def _claim(what: str, printed: str, here: str, holds: object) -> str:
@@ -141,51 +143,53 @@ def _claim(what: str, printed: str, here: str, holds: object) -> str:
 
 
 def _edge_popup_claims(groups: dict[tuple[str, ...], list[Row]], last: int) -> Iterable[tuple[str, str, str, object]]:
-    base = groups["1", "50000", "max"]
-    ten = groups["10", "5000", "max"]
-    counts = [nodes for nodes in ("5", "10", "20") if (nodes, "5000", "max") in groups]
-    more, played = [groups[nodes, "5000", "max"] for nodes in counts], ", ".join(counts)
-    larger = [groups["10", samples, "max"] for samples in ("1000", "2500", "5000")]
+    base, ten = groups["1", "50000", "max"], groups["10", "5000", "max"]
     first, third = (f"{_after(ten, number):.3f} against {_after(base, number):.3f}" for number in (1, 3))
     yield "After one round, distributing is worse", "1.08 against 0.41", first, _after(ten, 1) > _after(base, 1)
     yield "From the third round it is better", "0.27 against 0.39", third, _after(ten, 3) < _after(base, 3)
+    half = f"{_after(ten, last):.3f} against {_after(base, last):.3f} after {last} rounds"
+    yield "It ends with half the loss", "0.156 against 0.358", half, _after(ten, last) < 0.6 * _after(base, last)
+    yield from _number_claims(groups, last)
+
+
+def _number_claims(groups: dict[tuple[str, ...], list[Row]], last: int) -> Iterable[tuple[str, str, str, object]]:
+    """Yield what is said of the number of nodes and of samples, and how the two ways to merge compare."""
+    nodes, more = _varied(groups, 0, "5000")
+    samples, larger = _varied(groups, 1, "10")
     yield (
         "More nodes lower the loss of the first round",
         "K = 5, 10, 20 with M = 10,000: 1.40, 1.11, 1.01",
-        f"K = {played} with M = 5,000: {_listed(more, 1)}",
+        f"K = {nodes} with M = 5,000: {_listed(more, 1)}",
         _falling(more, 1),
     )
     yield (
         f"More nodes do not lower the loss of round {last}",
-        "K = 5, 10, 20 with M = 10,000: 0.14, 0.14, 0.17",
-        f"K = {played} with M = 5,000: {_listed(more, last)}",
+        "K = 5, 10, 20 with M = 10,000, round 5: 0.14, 0.14, 0.17",
+        f"K = {nodes} with M = 5,000: {_listed(more, last)}",
         not _falling(more, last),
     )
     yield (
         "More samples a node lower the loss after as many rounds",
         "M = 5,000, 10,000 with K = 10, round 5: 0.19, 0.14",
-        f"M = 1,000, 2,500, 5,000 with K = 10, round {last}: {_listed(larger, last)}",
+        f"M = {samples} with K = 10, round {last}: {_listed(larger, last)}",
         _falling(larger, last),
     )
-    half = f"{_after(ten, last):.3f} against {_after(base, last):.3f} after {last} rounds"
-    yield "It ends with half the loss", "0.156 against 0.358", half, _after(ten, last) < 0.6 * _after(base, last)
-
-
-def _mean(groups: dict[tuple[str, ...], list[Row]], last: int) -> str:
-    """Say whether the maximum or the mean of the scores is better."""
-    best, mean = groups["10", "2500", "max"], groups["10", "2500", "mean"]
-    verdict = "worse" if _after(mean, last) < _after(best, last) else "better"
-    reached = [spread(last_rows(rows, "round"), "test_accuracy", ".1%") for rows in (best, mean)]
-    return EDGE_POPUP_MEAN.format(
-        verdict=verdict,
-        last=last,
-        first_max=_after(best, 1),
-        first_mean=_after(mean, 1),
-        last_max=_after(best, last),
-        last_mean=_after(mean, last),
-        max_accuracy=reached[0],
-        mean_accuracy=reached[1],
+    key = next(key for key in groups if key[2] == "mean")
+    mean, best = groups[key], groups[*key[:2], "max"]
+    found = [f"{_after(rows, 1):.3f} and {_after(rows, last):.3f}" for rows in (best, mean)]
+    yield (
+        "The largest scores are better than their mean",
+        "the mean is not tried",
+        f"K = {key[0]}, M = {int(key[1]):,}, after one round and after {last}: `max` {found[0]}, `mean` {found[1]}",
+        _after(best, last) < _after(mean, last),
     )
+
+
+def _varied(groups: dict[tuple[str, ...], list[Row]], place: int, fixed: str) -> tuple[str, list[list[Row]]]:
+    """Return the numbers of nodes (place 0) or samples (place 1) at a fixed other one, and the rows of each."""
+    several = [key for key in groups if key[0] != "1" and key[2] == "max" and key[1 - place] == fixed]
+    keys = sorted(several, key=lambda key: int(key[place]))
+    return ", ".join(f"{int(key[place]):,}" for key in keys), [groups[key] for key in keys]
 
 
 def _listed(groups: list[list[Row]], number: int) -> str:
