@@ -392,7 +392,8 @@ def _told(lines: queue.Queue[str | None], streams: int) -> Iterator[str]:
 
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
-        told = json.loads(line)
+        # Where a launcher ends its own words with a zero byte, ours come behind it.
+        told = json.loads(line.strip("\0 \n"))
     except json.JSONDecodeError:
         return None
     return told if isinstance(told, dict) and "rank" in told else None

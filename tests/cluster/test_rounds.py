@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calibrate.cluster.rounds import NodesJob
-from calibrate.cluster.sessions import run_rounds
+from calibrate.cluster.sessions import _parsed, run_rounds
 from calibrate.learning.distributed import DistributedEdgePopup, Rounds
 from speedup.errors import UnitError
 
@@ -32,3 +32,9 @@ def test_a_node_cannot_have_more_samples_than_there_are(hosts):
     with pytest.raises(Exception, match="samples = 5000 for each node") as caught:
         list(run_rounds(job, hosts))
     assert caught.value.exit_code == UnitError.exit_code
+
+
+def test_what_a_process_tells_is_heard_behind_a_launchers_own_words():
+    line = '{"rank": 1, "error": "no", "code": 2}\n'
+    assert _parsed(line) == _parsed("\0" + line) == {"rank": 1, "error": "no", "code": 2}
+    assert _parsed("-----\n") is None
