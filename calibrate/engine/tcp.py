@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from contextlib import suppress
 from enum import IntEnum
@@ -335,7 +336,7 @@ class _Peer:
         return PeerLostError(f"rank {self.rank} has ended or cannot be reached ({self._lost}).", self.rank)
 
 
-class _Flow:
+class _Flow(ABC):
     """One connection to another process.
 
     Args:
@@ -372,14 +373,17 @@ class _Flow:
             self._writing = not self._writing
             self._peer.engine.wants_to_write(self, wants=self._writing)
 
+    @abstractmethod
     def _waits(self) -> bool:
-        raise NotImplementedError
+        """Return whether there is something to write."""
 
+    @abstractmethod
     def _write(self) -> None:
-        raise NotImplementedError
+        """Write what can be."""
 
+    @abstractmethod
     def _read(self) -> None:
-        raise NotImplementedError
+        """Read what can be."""
 
 
 class _Notes(_Flow):
