@@ -89,12 +89,20 @@ class Watch:
         reported = False
         while peer not in self._exchange.lost:
             await asyncio.sleep(BEAT_S / 4)
-            silent = time.monotonic() - self._heard[peer]
+            silent = self._silent(peer)
             if silent > self._patience_s:
-                self._exchange.lose(
-                    peer,
-                    f"{self._name(peer)} was silent for {silent:.0f} s: its host, its link or the process is down.",
-                )
+                self._exchange.lose(peer, self._given_up(peer))
             elif silent > self._silent_s and not reported:
                 self._report(f"{self._name(peer)} has been silent for {silent:.1f} s; its link may be down.")
             reported = silent > self._silent_s
+
+    def _silent(self, peer: int) -> float:
+        return time.monotonic() - self._heard[peer]
+
+    def _given_up(self, peer: int) -> str:
+        """Return why a process is given up: one that hears of none of several others is itself cut off."""
+        silent = f"{self._silent(peer):.0f} s"
+        if len(self._peers) > 1 and all(self._silent(one) > self._silent_s for one in self._peers):
+            own = self._name(self._exchange.rank)
+            return f"{own} has heard of no other process for {silent}, all are silent: its host or its link is down."
+        return f"{self._name(peer)} was silent for {silent}: its host, its link or the process is down."

@@ -111,13 +111,13 @@ def test_a_link_that_goes_down_is_reported_within_seconds_and_ends_the_run_in_ti
         if "silent" in line:
             said.setdefault("silent", time.monotonic())
     errors = process.stderr.read()
+    process.stdout.close()
+    process.stderr.close()
     assert process.wait(LIMIT_S) != 0
     assert "silent" in said, errors
     assert said["silent"] - said["running"] < 6
     assert "host3" in errors
     assert "silent" in errors
-    process.stdout.close()
-    process.stderr.close()
 
 
 def listening(program):

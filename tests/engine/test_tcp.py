@@ -7,30 +7,14 @@ import time
 import numpy as np
 import psutil
 import pytest
+from loopback import connected
 
 from calibrate.engine import rendezvous
 from calibrate.engine.base import ClusterError, MessageSizeError, PeerLostError
 from calibrate.engine.rendezvous import Book, listen, meet
-from calibrate.engine.tcp import SMALL_BYTES, TcpEngine
+from calibrate.engine.tcp import SMALL_BYTES
 
 LARGE = 3 * SMALL_BYTES + 7
-
-
-def connected(count, *, listeners=None):
-    """Return engines that found one another."""
-    listeners = listeners or [listen("127.0.0.1") for _ in range(count)]
-    book = Book.of(["127.0.0.1"] * count, [one.getsockname()[1] for one in listeners], 2**17)
-    engines = {}
-
-    def join(rank):
-        engines[rank] = TcpEngine(rank, meet(rank, listeners[rank], book))
-
-    threads = [threading.Thread(target=join, args=(rank,)) for rank in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [engines[rank] for rank in range(count)]
 
 
 @pytest.fixture
