@@ -260,10 +260,6 @@ def validate_cluster(
     return 0
 
 
-def _doubling(largest: int) -> list[int]:
-    return [2**power for power in range(10, largest.bit_length())]
-
-
 def _warn(sentence: str) -> None:
     print(f"warning: {sentence}", file=sys.stderr, flush=True)
 

@@ -490,7 +490,6 @@ def encoded_traffic(
     if up is None and down is None:
         return None
     load = profile.workload
-    shapes = load.tensor_shapes or tuple((elements,) for elements in load.tensor_elements)
     if load.tensor_shapes is None:
         for chosen in (encoding(one) for one in (up, down) if one is not None):
             if chosen.needs_shapes:
@@ -498,7 +497,7 @@ def encoded_traffic(
                     f'encoding "{chosen.name}" needs the shapes of the tensors, and profile "{profile.name}" has their '
                     "sizes only. Calibrate it anew."
                 )
-    return traffic(load.algorithm, shapes, up=up, down=down, deltas=deltas)
+    return traffic(load.algorithm, load.shapes, up=up, down=down, deltas=deltas)
 
 
 def _t_up(t_up: float | None, link: Link | MeasuredLink | None, sent: Traffic | None, t_down_s: float) -> float:

@@ -94,11 +94,10 @@ def encoding_rows(load: Workload | None) -> list[dict[str, Any]]:
 
 def _encoded(kind: Encoding, load: Workload) -> int | None:
     """Return the bytes of a transfer; None where it cannot send these tensors, or their shapes are unknown."""
-    shapes = load.tensor_shapes or tuple((elements,) for elements in load.tensor_elements)
     if kind.needs_shapes and load.tensor_shapes is None:
         return None
     try:
-        return payload_bytes(kind, shapes)
+        return payload_bytes(kind, load.shapes)
     except UnitError:
         return None
 

@@ -160,6 +160,11 @@ class Workload:
             whole("batch", self.batch)
 
     @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each tensor; where nobody said, that of a vector with as many elements."""
+        return self.tensor_shapes or tuple((elements,) for elements in self.tensor_elements)
+
+    @property
     def parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(self.tensor_elements)

@@ -125,7 +125,7 @@ class Job:
             >>> Job(plan=plan, batches=1, tensor_elements=(100,), up_share=0.25).gradient_elements(100)
             25
         """
-        return elements if self.up_share == 1.0 or not elements else max(1, round(elements * self.up_share))
+        return max(1, round(elements * self.up_share)) if elements else 0
 
     @property
     def server_ranks(self) -> tuple[int, ...]:

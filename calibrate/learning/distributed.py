@@ -168,12 +168,10 @@ class DistributedEdgePopup:
         self._criterion = method.criterion
         self._run = TrainingRun(problem, method, seed=how.seed)
         self._moving = self._run.unflattened(self._run.state)
-        self._inputs = binarised(data.train_inputs, entry.input_shape)
-        self._labels = data.train_labels
         self._test = binarised(data.test_inputs, entry.input_shape), data.test_labels
         self._nodes = list(range(how.nodes) if nodes is None else nodes)
-        own = shards(len(self._labels), how.nodes, how.samples, how.seed)[self._nodes]
-        self._samples = self._inputs[own], self._labels[own]
+        own = shards(len(data.train_labels), how.nodes, how.samples, how.seed)[self._nodes]
+        self._samples = binarised(data.train_inputs, entry.input_shape)[own], data.train_labels[own]
         self._play = jax.jit(jax.vmap(self._node, in_axes=(None, None, 0, 0, 0)))
         self._predict = jax.jit(
             lambda moving, inputs: self._run.logits(moving.trained, self._run.frozen, moving, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from rows import Row, read
+from rows import Row, grouped, read
 
 from speedup.units import show_seconds
 
@@ -35,12 +35,7 @@ of best and worst.
 def cluster() -> str:
     """Return the page of the plans that ran beside their predictions."""
     rows = read("cluster")
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(_cluster_group(row), []).append(row)
     facts = {name: rows[0][name] for name in ("device", "date", "engine", "wire")}
-    lines_ = [_cluster_row(name, groups[name]) for name in sorted(groups)]
-    lines_.append(_cluster_row("all", rows))
     counts = sorted({int(row["workers"]) for row in rows if int(row["workers"]) > 1})
     head = {
         "workers": " | ".join(f"{count} workers" for count in counts),
@@ -48,7 +43,7 @@ def cluster() -> str:
     }
     return (
         CLUSTER_HEAD.format(**facts)
-        + "".join(lines_)
+        + _by_kind(rows)
         + _cluster_tcp()
         + _cluster_real()
         + CLUSTER_SPEEDUPS.format(**head)
@@ -71,12 +66,8 @@ it is, and the model follows ([ADR 0018](adr/0018-predictions-from-a-measured-li
 
 def _cluster_tcp() -> str:
     rows = read("cluster_tcp")
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(_cluster_group(row), []).append(row)
-    table = "".join(_cluster_row(name, groups[name]) for name in sorted(groups))
     networks = ", ".join(dict.fromkeys(row["network"] for row in rows))
-    return CLUSTER_TCP_HEAD.format(networks=networks) + table + _cluster_row("all", rows)
+    return CLUSTER_TCP_HEAD.format(networks=networks) + _by_kind(rows)
 
 
 CLUSTER_REAL_HEAD = """
@@ -102,10 +93,8 @@ twice as large, whether batches are joined or split.
 
 def _cluster_real() -> str:
     rows = read("cluster_real")
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["network"], row["batch"], row["workers"], row["mode"]), []).append(row)
-    table = "".join(_real_row(kind, groups[kind]) for kind in groups)
+    groups = grouped(rows, "network", "batch", "workers", "mode")
+    table = "".join(_real_row(kind, own) for kind, own in groups.items())
     reached = [
         f"| {row['workers']} | {row['mode']} | {row['batch']} | {float(row['test_accuracy']):.2%} |\n"
         for row in read("cluster_accuracy")
@@ -118,6 +107,15 @@ def _real_row(kind: tuple[str, ...], rows: list[Row]) -> str:
     errors = [float(row["error"]) for row in rows]
     off = f"{median(errors):+.1%} | {min(errors):+.1%} | {max(errors):+.1%}"
     return f"| {' | '.join(kind)} | {show_seconds(measured)} | {show_seconds(predicted)} | {off} |\n"
+
+
+def _by_kind(rows: list[Row]) -> str:
+    """Return a line for each kind of plan, and one for all."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_cluster_group(row), []).append(row)
+    lines = [_cluster_row(name, groups[name]) for name in sorted(groups)]
+    return "".join([*lines, _cluster_row("all", rows)])
 
 
 def _cluster_group(row: Row) -> str:

@@ -2,10 +2,10 @@ r"""Asynchronous training and the semaphore, equations 4.13 to 4.23 and 7.1 to 7
 
 from __future__ import annotations
 
-from sympy import Expr, Max, Rational, Tuple
+from sympy import Expr, Max, Tuple
 
 from speedup.formulas.symbols import D, N, t_comm, t_grad, t_parallel, t_serial
-from speedup.formulas.synchronous import t_iter_distributed, t_iter_worst
+from speedup.formulas.synchronous import halfway, t_iter_distributed, t_iter_worst
 
 
 def t_train_best_worker(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
@@ -79,7 +79,7 @@ def t_train_mean(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Expr =
 
     .. math:: t_{train} = (t_{train}^{BEST} + t_{train}^{WORST}) / 2
     """
-    return Rational(1, 2) * t_train_best(N, D, t_comm, t_grad) + Rational(1, 2) * t_train_worst(N, D, t_comm, t_grad)
+    return halfway(t_train_best(N, D, t_comm, t_grad), t_train_worst(N, D, t_comm, t_grad))
 
 
 def t_train_distributed(N: Expr = N, D: Expr = D, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:

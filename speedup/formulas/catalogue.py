@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import sympy
-from sympy import Contains, Eq, Expr, Interval, Rational, Symbol, Tuple
+from sympy import Contains, Eq, Expr, Interval, Symbol, Tuple
 
 from speedup.errors import PlanError
 from speedup.formulas import asynchronous, directions, exact, queueing, synchronous
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 METHODS = ("thesis", "exact")
 """Methods that are formulas of constant times."""
-
-
-def _mean(best: Expr, worst: Expr) -> Expr:
-    return Rational(1, 2) * best + Rational(1, 2) * worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +169,13 @@ def _entries() -> tuple[Equation, ...]:
             "W.5",
             "sync-join run, central, mean, whole batches",
             t_train,
-            lambda: _mean(x.t_train_join_best(), x.t_train_lockstep()),
+            lambda: synchronous.halfway(x.t_train_join_best(), x.t_train_lockstep()),
         ),
         entry(
             "W.6",
             "asynchronous run, central, mean, whole batches",
             t_train,
-            lambda: _mean(x.t_train_fifo(), x.t_train_lockstep()),
+            lambda: synchronous.halfway(x.t_train_fifo(), x.t_train_lockstep()),
         ),
         entry("P.1", "pull or push phase in units of t_comm, unequal shares", "phi", x.phase),
         entry("P.2", "iteration, distributed, unequal shares", t_iter, x.t_iter_placed),

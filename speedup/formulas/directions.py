@@ -8,11 +8,11 @@ t_up = t_down = t_comm they are the thesis's.
 
 from __future__ import annotations
 
-from sympy import Expr, Max, Mod, Rational, floor
+from sympy import Expr, Max, Mod, floor
 
 from speedup.formulas.exact import rounds, t_train_lockstep
 from speedup.formulas.symbols import D, N, t_down, t_grad, t_up
-from speedup.formulas.synchronous import t_iter_worst
+from speedup.formulas.synchronous import halfway, t_iter_worst
 
 
 def _mean(t_up: Expr, t_down: Expr) -> Expr:
@@ -39,7 +39,7 @@ def t_iter_apart_mean(N: Expr = N, t_up: Expr = t_up, t_down: Expr = t_down, t_g
     .. math:: t_{iter} = (t_{iter}^{U.1} + N (t_{up} + t_{down}) + t_{grad}) / 2
     """
     worst = t_iter_worst(N, _mean(t_up, t_down), t_grad)
-    return Rational(1, 2) * t_iter_apart(N, t_up, t_down, t_grad) + Rational(1, 2) * worst
+    return halfway(t_iter_apart(N, t_up, t_down, t_grad), worst)
 
 
 def t_train_apart(N: Expr = N, D: Expr = D, t_up: Expr = t_up, t_down: Expr = t_down, t_grad: Expr = t_grad) -> Expr:
@@ -62,7 +62,7 @@ def t_train_apart_mean(
     .. math:: t_{train} = \left(t_{train}^{U.3} + \frac{D}{N} (N (t_{up} + t_{down}) + t_{grad})\right) / 2
     """
     worst = D / N * t_iter_worst(N, _mean(t_up, t_down), t_grad)
-    return Rational(1, 2) * t_train_apart(N, D, t_up, t_down, t_grad) + Rational(1, 2) * worst
+    return halfway(t_train_apart(N, D, t_up, t_down, t_grad), worst)
 
 
 def t_train_join_apart(
@@ -80,7 +80,7 @@ def t_train_join_apart_mean(
 ) -> Expr:
     r"""Return sync-join over whole batches, the mean [s], U.6; replaces W.5."""
     best = t_train_join_apart(N, D, t_up, t_down, t_grad)
-    return Rational(1, 2) * best + Rational(1, 2) * t_train_lockstep(N, D, _mean(t_up, t_down), t_grad)
+    return halfway(best, t_train_lockstep(N, D, _mean(t_up, t_down), t_grad))
 
 
 def t_train_fifo_apart(
@@ -100,4 +100,4 @@ def t_train_fifo_apart_mean(
 ) -> Expr:
     r"""Return an asynchronous run over whole batches, the mean [s], U.8; replaces W.6."""
     best = t_train_fifo_apart(N, D, t_up, t_down, t_grad)
-    return Rational(1, 2) * best + Rational(1, 2) * t_train_lockstep(N, D, _mean(t_up, t_down), t_grad)
+    return halfway(best, t_train_lockstep(N, D, _mean(t_up, t_down), t_grad))

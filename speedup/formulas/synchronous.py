@@ -135,6 +135,11 @@ def t_iter_bounds(N: Expr = N, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> 
     return Tuple(t_iter_best(N, t_comm, t_grad), t_iter_worst(N, t_comm, t_grad))
 
 
+def halfway(best: Expr, worst: Expr) -> Expr:
+    """Return the mean of two cases, term by term."""
+    return Rational(1, 2) * best + Rational(1, 2) * worst
+
+
 def t_iter_mean(N: Expr = N, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
     r"""Return the mean iteration with a central server [s], equation 4.11.
 
@@ -146,7 +151,7 @@ def t_iter_mean(N: Expr = N, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Ex
         >>> t_iter_mean()
         N*t_comm + t_comm*(N + 1)/2 + t_grad
     """
-    return Rational(1, 2) * t_iter_best(N, t_comm, t_grad) + Rational(1, 2) * t_iter_worst(N, t_comm, t_grad)
+    return halfway(t_iter_best(N, t_comm, t_grad), t_iter_worst(N, t_comm, t_grad))
 
 
 def t_iter_distributed(N: Expr = N, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
