@@ -1,0 +1,1 @@
+"""Measurements that other people published, and how well each model foretells them."""
