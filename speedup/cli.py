@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from speedup.tables import EstimateTable
 
 Mode = Literal["sync-join", "sync-split", "async"]
-Server = Literal["central", "distributed"]
-Schedule = Literal["fair", "semaphore", "best", "worst", "mean"]
+Server = Literal["central", "distributed", "sharded", "byteps", "allreduce"]
+Schedule = Literal["fair", "semaphore", "best", "worst", "mean", "pipelined"]
+Collective = Literal["best", "ring", "hierarchical", "halving-doubling", "recursive-doubling", "tree"]
 SimulatedServer = Literal["central", "distributed", "sharded"]
 SimulatedSchedule = Literal["semaphore", "fair"]
 NamedLaw = Literal["gamma", "lognormal", "exponential", "constant"]
@@ -82,6 +83,18 @@ class Model:
     down: Annotated[str | None, Parameter(help="Encoding of the weights, such as bf16; likewise.")] = None
     deltas: Annotated[bool, Parameter(help="The server sends changes of the weights, encoded like gradients.")] = False
     t_codec: Annotated[float, Parameter(help="What a worker takes to encode and decode, once an iteration [s].")] = 0.0
+    shards: Annotated[int | None, Parameter(help="Machines of a sharded server; as many as workers if left out.")] = (
+        None
+    )
+    overlap: Annotated[
+        str, Parameter(help="Sent while gradients are computed: off, full, a share such as 0.5, layers, or gamma=2.")
+    ] = "off"
+    per_machine: Annotated[int, Parameter(help="Accelerators of a machine, which share its link.")] = 1
+    intra: Annotated[
+        str | None, Parameter(help="Bandwidth inside a machine, such as 600gbit; no time if left out.")
+    ] = None
+    local_steps: Annotated[int, Parameter(help="Steps of a worker between two exchanges.")] = 1
+    backup: Annotated[int, Parameter(help="Workers whose gradients an iteration does not wait for.")] = 0
 
 
 _MODEL = Model()
@@ -115,6 +128,7 @@ def estimate(
     type_: Type = "sync-join",
     server: OneServer = "central",
     schedule: OneSchedule = None,
+    collective: Annotated[Collective, Parameter(help="How an all-reduce goes; best for the fastest.")] = "best",
     workers: Annotated[int, Parameter(help="Largest number of workers, N.")] = 8,
     output: Annotated[
         Output,
@@ -127,16 +141,17 @@ def estimate(
 ) -> None:
     """Estimate the speedup for 1 to N workers."""
     import speedup  # noqa: PLC0415
-    from speedup.estimates import EXPECTED  # noqa: PLC0415
+    from speedup.kinds import EXPECTED  # noqa: PLC0415
 
-    if schedule is not None and server == "distributed":
-        raise PlanError(f'--schedule "{schedule}" belongs to a central server; a distributed one has none.')
+    if schedule is not None and server in {"distributed", "allreduce"}:
+        raise PlanError(f'--schedule "{schedule}" belongs to a server; {server} has none.')
     table = speedup.estimate(
         profile,
         workers=range(1, _largest("--workers", workers) + 1),
         modes=type_,
         servers=server,
         schedules=schedule or EXPECTED,
+        collectives=collective,
         **vars(model),
         **vars(estimation),
     )
@@ -182,7 +197,11 @@ def recommend(
         list[Server] | None, Parameter(consume_multiple=True, help="Servers to consider; all if left out.")
     ] = None,
     schedules: Annotated[
-        list[Schedule] | None, Parameter(consume_multiple=True, help="How a central server's link is shared.")
+        list[Schedule] | None, Parameter(consume_multiple=True, help="How a server's links are shared.")
+    ] = None,
+    collectives: Annotated[
+        list[Collective] | None,
+        Parameter(consume_multiple=True, help="How an all-reduce goes; the fastest if left out."),
     ] = None,
     objective: Annotated[Literal["time"], Parameter(help="What to minimise.")] = "time",
     min_efficiency: Annotated[
@@ -197,7 +216,7 @@ def recommend(
 ) -> None:
     """Say how many workers to use, with which server, and why."""
     import speedup  # noqa: PLC0415
-    from speedup.estimates import EXPECTED  # noqa: PLC0415
+    from speedup.kinds import EXPECTED  # noqa: PLC0415
 
     answer = speedup.recommend(
         profile,
@@ -205,6 +224,7 @@ def recommend(
         modes=modes,
         servers=servers,
         schedules=schedules or EXPECTED,
+        collectives=collectives or "best",
         objective=objective,
         min_efficiency=min_efficiency,
         switch_s=switch,
@@ -222,10 +242,12 @@ def explain(
     type_: Type = "sync-join",
     server: OneServer = "distributed",
     schedule: OneSchedule = None,
+    collective: Annotated[Collective, Parameter(help="How an all-reduce goes; best for the fastest.")] = "best",
     workers: Annotated[int, Parameter(alias="-n", help="Number of workers, N.")] = 8,
     method: Annotated[
-        Literal["thesis", "exact"], Parameter(help="Formulas as printed, or exact for whole batches.")
-    ] = "thesis",
+        Literal["thesis", "exact"] | None,
+        Parameter(help="Formulas as printed, or exact for whole batches; printed where the thesis has the plan."),
+    ] = None,
     json_: Json = False,
     model: Model = _MODEL,
 ) -> None:
@@ -238,6 +260,7 @@ def explain(
         mode=type_,
         server=server,
         schedule=schedule,
+        collective=collective,
         method=method,
         **vars(model),
     )

@@ -4,53 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.errors import PlanError, UnitError, suggestion
+from speedup.errors import UnitError
+from speedup.kinds import check_plan_words
 from speedup.phases import added_up, course_of
-from speedup.placement import place
-from speedup.plans import (
-    CENTRAL_SCHEDULES,
-    SERVERS,
-    SIMULATED_SCHEDULES,
-    THESIS_SCHEDULES,
-    TRAINING_MODES,
-    PlacementRule,
-    Plan,
-    Schedule,
-    ServerKind,
-    UpdateMode,
-    one_of,
-    some_of,
-)
-from speedup.tables import FORMULAS, Estimate, EstimateTable, Family, Status, status_index
-from speedup.units import QUANTILE, whole
+from speedup.plans import PlacementRule, Plan, ServerKind, UpdateMode
+from speedup.rows import RowMaker, extreme_shares
+from speedup.tables import Estimate, EstimateTable, Family, Status, collective_index, status_index
+from speedup.units import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
     from speedup.cluster import Link, MeasuredLink
-    from speedup.estimators import Question
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
     from speedup.phases import Course
+    from speedup.practice import PracticeOptions
     from speedup.profile import Profile
-    from speedup.tables import Floats, Integers
+    from speedup.tables import Integers
 
 DEFAULT_WORKERS = range(1, 9)
-METHODS = ("auto", "queueing", "simulation", *FORMULAS)
-AVERAGED = (Schedule.BEST, Schedule.WORST, Schedule.MEAN)
-"""Schedules that are cases of a formula, not rules by which a link can be shared."""
-_STEP = 0.05
-Kind = tuple[UpdateMode, ServerKind, Schedule]
 
 
 def worker_counts(workers: int | Iterable[int]) -> Integers:
@@ -73,34 +53,6 @@ def worker_counts(workers: int | Iterable[int]) -> Integers:
     return np.array([whole("workers", count) for count in counts], dtype=np.int64)
 
 
-@cache
-def _time_function(
-    mode: UpdateMode, server: ServerKind, schedule: Schedule, method: str, *, equal: bool, apart: bool
-) -> tuple[Callable[..., Any], str]:
-    # SymPy is loaded on the first estimate, not on import.
-    from speedup.formulas import plan_formula  # noqa: PLC0415
-    from speedup.formulas.symbols import D, N, f_max, f_min, t_comm, t_down, t_grad, t_up  # noqa: PLC0415
-    from speedup.numeric import numeric  # noqa: PLC0415
-
-    expression, equation = plan_formula(mode, server, schedule, method, equal=equal, apart=apart)
-    known = (t_up, t_down) if apart else (t_comm,)
-    return numeric(expression, (N, D, t_grad, f_max, f_min, *known)), equation
-
-
-def extreme_shares(inputs: Inputs, rule: PlacementRule, counts: Integers) -> tuple[Floats | float, Floats | float]:
-    """Return the largest and smallest share of a unit for each worker count; 0 where no formula asks for them.
-
-    Raises:
-        PlanError: The rule places tensors whose sizes nobody gave.
-    """
-    if rule is PlacementRule.EQUAL:
-        return 0.0, 0.0
-    if inputs.tensor_elements is None:
-        raise PlanError(f'placement = "{rule}" needs tensor sizes: name a profile.')
-    shares = [place(inputs.tensor_elements, int(units), rule).shares for units in counts]
-    return np.array([max(one) for one in shares]), np.array([min(one) for one in shares])
-
-
 def _status(
     modes: tuple[UpdateMode, ...], counts: Integers, batches: int, batch: int | None, method: str
 ) -> dict[UpdateMode, NDArray[np.int8]]:
@@ -116,140 +68,6 @@ def _status(
     return {mode: of_mode.get(mode, whole_batches) for mode in modes}
 
 
-def plan_kinds(
-    modes: tuple[UpdateMode, ...], servers: tuple[ServerKind, ...], schedules: tuple[Schedule, ...]
-) -> list[Kind]:
-    """Return every kind of plan; only a central server has a schedule."""
-    of_server = {ServerKind.CENTRAL: schedules, ServerKind.DISTRIBUTED: (Schedule.NONE,)}
-    return [(mode, server, one) for mode, server in product(modes, servers) for one in of_server[server]]
-
-
-def _even(shares: tuple[float, ...]) -> bool:
-    """Return whether shares are equal, or as equal as whole elements allow."""
-    return not shares or max(shares) * len(shares) < 1.001
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The rows of one kind of plan: one value a worker count, or one for all of them."""
-
-    time_s: Floats
-    t_grad_worker_s: Floats | float
-    low: Floats | float
-    high: Floats | float
-    equation: list[str]
-    estimator: list[str]
-    rough: NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """What all kinds of plan of a table have in common."""
-
-    inputs: Inputs
-    counts: Integers
-    batches: int
-    method: str
-    placement: PlacementRule
-    shares: tuple[Floats | float, Floats | float]
-    # Some kinds share a formula, such as best and semaphore: it is evaluated once. Sync-split alone may have a time of
-    # its own for t_grad, so that the formula does not tell its value.
-    known: dict[tuple[Callable[..., Any], bool], Floats]
-
-    def rows(self, kind: Kind) -> _Rows:
-        """Return the rows of a kind of plan."""
-        return self._by_formula(kind) if self._is_formula(kind) else self._by_estimator(kind)
-
-    def _is_formula(self, kind: Kind) -> bool:
-        mode, _, schedule = kind
-        if self.method in FORMULAS or mode is UpdateMode.SEQUENTIAL:
-            return True
-        return self.method == "auto" and (schedule in AVERAGED or not self.inputs.varies)
-
-    def _by_formula(self, kind: Kind) -> _Rows:
-        mode, server, schedule = kind
-        exact = "thesis" if self.method == "thesis" else "exact"
-        equal = self.placement is PlacementRule.EQUAL
-        function, equation = _time_function(mode, server, schedule, exact, equal=equal, apart=self.inputs.apart)
-        centre = self._centre
-        gradient, workers = self.inputs.formula_t_grad_s(mode, self.counts, centre), self.counts.astype(np.float64)
-        others = (*self.shares, *self._transfers_s)
-        split = mode is UpdateMode.SYNC_SPLIT
-        if (function, split) not in self.known:
-            self.known[function, split] = function(workers, float(self.batches), gradient, *others)
-        times = self.known[function, split]
-        low: Floats | float = np.nan
-        high: Floats | float = np.nan
-        if self.method not in FORMULAS and self.inputs.doubt and mode is not UpdateMode.SEQUENTIAL:
-            longer = function(workers, float(self.batches), gradient * (1 + _STEP), *others)
-            low, high = self._calibration_interval(times, np.log(longer / times) / np.log1p(_STEP), centre)
-        named = self.method if self.method in FORMULAS else "closed-form"
-        return _Rows(times, gradient / workers if split else gradient, low, high, [equation], [named])
-
-    @property
-    def _transfers_s(self) -> tuple[float, ...]:
-        """t_comm, or t_up and t_down where they differ; means, where means count [s]."""
-        mean = self.inputs.t_comm_s if self.method in FORMULAS else self.inputs.comm_law.mean_s
-        ratio = self.inputs.up_ratio
-        return (ratio * mean, (2 - ratio) * mean) if self.inputs.apart else (mean,)
-
-    @property
-    def _centre(self) -> float:
-        """The mean of t_grad by its centre, where means count."""
-        return 1.0 if self.method in FORMULAS else self.inputs.grad_law.mean_s / self.inputs.t_grad_s
-
-    def _calibration_interval(self, times: Floats, by_time: Floats, centre: float) -> tuple[Floats, Floats]:
-        """Return the interval of the speedup that the uncertainty of the two times makes."""
-        doubt = self.inputs.doubt
-        half = QUANTILE * np.hypot(np.abs(1 - by_time) * np.hypot(doubt.t_grad, doubt.t_comm), doubt.model)
-        speedup = self.batches * self.inputs.t_grad_s * centre / times
-        return speedup * np.exp(-half), speedup * np.exp(half)
-
-    def _by_estimator(self, kind: Kind) -> _Rows:
-        from speedup.estimators import answer, speedup_interval  # noqa: PLC0415 - only where times vary
-
-        questions = [self._question(kind, int(count)) for count in self.counts]
-        found = [answer(question, self.method) for question in questions]
-        sequential = self.batches * self.inputs.grad_law.mean_s
-        intervals = [
-            speedup_interval(
-                question,
-                one,
-                sequential,
-                self.inputs.plan_doubt(question.mode, question.server, question.workers, equal=_even(question.shares)),
-            )
-            for question, one in zip(questions, found, strict=True)
-        ]
-        return _Rows(
-            np.array([one.time_s for one in found]),
-            np.array([question.t_grad.mean_s for question in questions]),
-            np.array([low for low, _ in intervals]),
-            np.array([high for _, high in intervals]),
-            [one.equation for one in found],
-            [str(one.estimator) for one in found],
-            np.array([not one.safe for one in found]),
-        )
-
-    def _question(self, kind: Kind, workers: int) -> Question:
-        from speedup.estimators import Question  # noqa: PLC0415 - see _by_estimator
-
-        mode, server, schedule = kind
-        shares: tuple[float, ...] = ()
-        if server is ServerKind.DISTRIBUTED and self.placement is not PlacementRule.EQUAL:
-            shares = place(self.inputs.tensor_elements or (), workers, self.placement).shares
-        return Question(
-            mode=mode,
-            server=server,
-            schedule=self.inputs.sharing(mode) if server is ServerKind.DISTRIBUTED else schedule,
-            workers=workers,
-            batches=self.batches,
-            t_grad=self.inputs.compute_law(mode, workers),
-            t_comm=self.inputs.transfer_law(mode, server, schedule, workers, equal=_even(shares)),
-            shares=shares,
-            up_ratio=self.inputs.up_ratio,
-        )
-
-
 def _filled(values: list[Any], shape: tuple[int, int], kind: type[np.generic] = np.float64) -> NDArray[Any]:
     """Return one row of values under another, in a line; each is as long as a row, or one for all of it."""
     if all(isinstance(value, float) and math.isnan(value) for value in values):
@@ -262,36 +80,47 @@ def _filled(values: list[Any], shape: tuple[int, int], kind: type[np.generic] = 
 
 def tabulate(
     inputs: Inputs,
-    kinds: list[Kind],
+    kinds: list[Family],
     counts: Integers,
     batches: int,
     method: str,
     placement: PlacementRule,
 ) -> EstimateTable:
     """Return the table of every kind of plan at every worker count."""
-    distributed = any(server is ServerKind.DISTRIBUTED for _, server, _ in kinds)
+    distributed = any(kind.server is ServerKind.DISTRIBUTED for kind in kinds)
     shares = extreme_shares(inputs, placement if distributed else PlacementRule.EQUAL, counts)
-    common = _Table(inputs, counts, batches, method, placement, shares, {})
-    rows = [common.rows(kind) for kind in kinds]
-    by_mode = _status(tuple(mode for mode, _, _ in kinds), counts, batches, inputs.batch, method)
-    status = np.stack([by_mode[mode] for mode, _, _ in kinds])
+    maker = RowMaker(inputs, counts, batches, method, placement, shares)
+    rows = [maker.rows(kind) for kind in kinds]
+    by_mode = _status(tuple(kind.mode for kind in kinds), counts, batches, inputs.batch, method)
+    status = np.stack([by_mode[kind.mode] for kind in kinds])
     for index, one in enumerate(rows):
         if one.rough is not None:
             status[index, one.rough & (status[index] == 0)] = status_index(Status.ROUGH)
     words = tuple(dict.fromkeys(word for one in rows for word in (*one.equation, *one.estimator)))
     shape = (len(kinds), len(counts))
+
+    def filled(name: str) -> NDArray[Any]:
+        return _filled([getattr(one, name) for one in rows], shape)
+
+    def numbered(name: str) -> NDArray[Any]:
+        return _filled([[words.index(word) for word in getattr(one, name)] for one in rows], shape, np.int8)
+
     return EstimateTable(
-        families=tuple(Family(*kind) for kind in kinds),
+        families=tuple(kinds),
         family=np.repeat(np.arange(len(kinds), dtype=np.int16), len(counts)),
         workers=np.tile(counts, len(kinds)),
-        time_s=_filled([one.time_s for one in rows], shape),
-        t_grad_worker_s=_filled([one.t_grad_worker_s for one in rows], shape),
+        time_s=filled("time_s"),
+        t_grad_worker_s=filled("t_grad_worker_s"),
         status=status.ravel(),
-        equation=_filled([[words.index(word) for word in one.equation] for one in rows], shape, np.int8),
-        estimator=_filled([[words.index(word) for word in one.estimator] for one in rows], shape, np.int8),
+        equation=numbered("equation"),
+        estimator=numbered("estimator"),
         words=words,
-        low=_filled([one.low for one in rows], shape),
-        high=_filled([one.high for one in rows], shape),
+        low=filled("low"),
+        high=filled("high"),
+        collective=_filled([[collective_index(word) for word in one.collective] for one in rows], shape, np.int8),
+        move_s=filled("move_s"),
+        straggler_s=filled("straggler_s"),
+        hidden_s=filled("hidden_s"),
         inputs=inputs,
         batches=batches,
         method=method,
@@ -300,7 +129,7 @@ def tabulate(
 
 
 def tabulate_parts(
-    course: Course, kinds: list[Kind], counts: Integers, method: str, placement: PlacementRule
+    course: Course, kinds: list[Family], counts: Integers, method: str, placement: PlacementRule
 ) -> list[EstimateTable]:
     """Return the table of every part of a run; all have the same rows."""
     return [tabulate(part.inputs, kinds, counts, part.batches, method, placement) for part in course.parts]
@@ -308,63 +137,8 @@ def tabulate_parts(
 
 def estimate_plan(plan: Plan, inputs: Inputs, batches: int, method: str) -> Estimate:
     """Return the estimate of a single plan."""
-    kind = (plan.mode, plan.server, plan.schedule)
+    kind = Family(plan.mode, plan.server, plan.schedule, plan.collective)
     return tabulate(inputs, [kind], worker_counts(plan.workers), batches, method, plan.placement)[0]
-
-
-def check_method(method: str) -> str:
-    """Return a method that exists.
-
-    Raises:
-        PlanError: It does not.
-    """
-    if method not in METHODS:
-        hint = suggestion(method, METHODS)
-        raise PlanError(f'method = "{method}" is unknown. {hint}Allowed: {", ".join(METHODS)}.')
-    return method
-
-
-EXPECTED = "expected"
-"""In the place of schedules: what to expect of a central server whose transfers nothing orders."""
-
-
-def _schedules(words: str | Iterable[str] | None, method: str, *, varies: bool) -> tuple[Schedule, ...]:
-    """Return the schedules that words name.
-
-    With constant times, fair sharing keeps the workers in step for ever, which the least spread would end: there the
-    thesis's cases are shown, and its mean is what to expect (ADR 0013).
-    """
-    spread = method in {"queueing", "simulation"} or (method == "auto" and varies)
-    if words is None:
-        return SIMULATED_SCHEDULES if spread else THESIS_SCHEDULES
-    if words == EXPECTED:
-        return (Schedule.FAIR if spread else Schedule.MEAN,)
-    return some_of("schedules", words, CENTRAL_SCHEDULES)
-
-
-def check_plan_words(
-    modes: str | Iterable[str] | None,
-    servers: str | Iterable[str] | None,
-    schedules: str | Iterable[str] | None,
-    method: str,
-    placement: str,
-    *,
-    varies: bool = False,
-) -> tuple[list[Kind], PlacementRule]:
-    """Return the kinds of plan and the placement rule that the user's words name.
-
-    Raises:
-        PlanError: A word is unknown.
-    """
-    chosen = _schedules(schedules, check_method(method), varies=varies)
-    averaged = [str(one) for one in chosen if one in AVERAGED]
-    if averaged and method in {"queueing", "simulation"}:
-        raise PlanError(
-            f'schedule = "{averaged[0]}" is a case of the thesis\'s formulas, not a way to share a link; '
-            f'method = "{method}" has {", ".join(SIMULATED_SCHEDULES)}.'
-        )
-    kinds = plan_kinds(some_of("modes", modes, TRAINING_MODES), some_of("servers", servers, SERVERS), chosen)
-    return kinds, one_of("placement", placement, PlacementRule)
 
 
 def estimate(
@@ -389,6 +163,8 @@ def estimate(
     down: str | Encoding | None = None,
     deltas: bool = False,
     t_codec: float = 0.0,
+    collectives: str | Iterable[str] | None = "best",
+    **practice: Unpack[PracticeOptions],
 ) -> EstimateTable:
     r"""Estimate time and speedup of every plan.
 
@@ -407,10 +183,12 @@ def estimate(
         workers: Worker counts N, one or many.
         batches: Batches of the whole run, D; by default 128, or those of the profile's phases.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
-        servers: Some of ``central``, ``distributed``; all by default.
-        schedules: How the central server's link is shared, some of ``fair``, ``semaphore``, and the thesis's cases
+        servers: Some of ``central``, ``distributed``, ``sharded``, ``byteps``, ``allreduce``; by default those that
+            the method has, without ``sharded`` and ``byteps`` unless ``shards`` is given.
+        schedules: How a central server's link is shared, some of ``fair``, ``semaphore``, and the thesis's cases
             ``best``, ``worst``, ``mean``; or ``expected`` if nothing orders the transfers: ``fair``, or the ``mean``
             where no spread is known. By default ``fair`` and ``semaphore``; where no spread is known the thesis's four.
+            A sharded server is ``fair`` (K.1), or ``pipelined`` (K.2) where that is named.
         method: ``auto`` takes for each row the cheapest estimator that is safe there and says which: the formula over
             whole batches where no time varies, else a recursion, queueing theory or a simulation. ``queueing`` and
             ``simulation`` force one; ``thesis`` has the formulas as printed, ``exact`` those over whole batches.
@@ -426,6 +204,10 @@ def estimate(
         down: Encoding of the weights; likewise.
         deltas: Whether the server sends changes of the weights, which may lose as much as gradients.
         t_codec: What a worker takes to encode and decode, once an iteration [s]; one worker alone does not.
+        collectives: How an all-reduce goes: ``ring``, ``hierarchical``, ``halving-doubling``, ``recursive-doubling``,
+            ``tree``, some of them, or ``best`` for the fastest at each count, which the row names.
+        **practice: How training is done besides: ``overlap``, ``per_machine``, ``intra``, ``local_steps``, ``backup``,
+            ``shards``; see ``speedup.practice.PracticeOptions``.
 
     Returns:
         The table, one plan a row, with the interval in which the speedup of one run lies at the level named.
@@ -441,7 +223,17 @@ def estimate(
     """
     counts = worker_counts(workers)
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
-    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, **practice}
     course = course_of(profile, batches, **given, batch=batch, network=network, latency_s=latency_s)
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=course.inputs.varies)
+    inputs = course.inputs
+    kinds, rule = check_plan_words(
+        modes,
+        servers,
+        schedules,
+        method,
+        placement,
+        practice=inputs.practice,
+        collectives=collectives,
+        varies=inputs.varies,
+    )
     return added_up(tabulate_parts(course, kinds, counts, method, rule), course)

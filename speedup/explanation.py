@@ -10,15 +10,29 @@ import numpy as np
 from sympy.printing.str import StrPrinter
 
 from speedup.errors import PlanError
-from speedup.estimates import check_plan_words, estimate_plan, extreme_shares, worker_counts
-from speedup.formulas import QUANTITIES, check_method, latex, plan_formula, symbols
+from speedup.estimates import estimate_plan, worker_counts
+from speedup.exchange import backward_share, layers, moved_s
+from speedup.formulas import (
+    CATALOGUE,
+    QUANTITIES,
+    check_method,
+    exchange_formula,
+    latex,
+    plan_formula,
+    run_of_exchanges,
+    symbols,
+)
 from speedup.formulas.symbols import D, N, f_max, f_min
+from speedup.kinds import check_plan_words
 from speedup.phases import course_of
-from speedup.plans import PlacementRule, Plan, Schedule, UpdateMode
+from speedup.plans import THESIS_SERVERS, PlacementRule, Plan, Schedule, ServerKind, UpdateMode
+from speedup.practice import OverlapKind
+from speedup.rows import extreme_shares
 from speedup.units import whole
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Unpack
 
     from sympy import Expr, Symbol
 
@@ -26,8 +40,9 @@ if TYPE_CHECKING:
     from speedup.gradient_time import BatchTime
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
+    from speedup.practice import Practice, PracticeOptions
     from speedup.profile import Profile
-    from speedup.tables import Estimate
+    from speedup.tables import Estimate, Family
 
 _IN_PLACE = "N x t_grad(ceil(b/N))"
 
@@ -52,17 +67,24 @@ class Explanation:
         expression: t_train [s] in the model's symbols.
         values: Value of each symbol in it; of t_grad what stands for it in this formula.
         inputs: Where t_grad and t_comm come from.
+        exchange: t_net [s] where the expression has it.
     """
 
     estimate: Estimate
     expression: Expr
     values: dict[Symbol, float]
     inputs: Inputs
+    exchange: Expr | None = None
 
     @property
     def substituted(self) -> str:
         """The formula with the numbers put in."""
         return str(_NumbersForSymbols(self.values).doprint(self.expression))
+
+    @property
+    def exchange_substituted(self) -> str | None:
+        """That of t_net."""
+        return None if self.exchange is None else str(_NumbersForSymbols(self.values).doprint(self.exchange))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as one plain document."""
@@ -73,6 +95,8 @@ class Explanation:
             "formula": f"t_train = {self.expression}",
             "latex": f"t_{{\\mathrm{{train}}}} = {latex(self.expression)}",
             "substituted": f"t_train = {self.substituted}",
+            "exchange": None if self.exchange is None else f"t_net = {self.exchange}",
+            "exchange_substituted": self.exchange and f"t_net = {self.exchange_substituted}",
             "values": {symbol.name: value for symbol, value in self.values.items()},
             "part_of_a_batch": self._part_document(),
             "estimate": self.estimate.to_dict(),
@@ -111,7 +135,7 @@ class Explanation:
             origin[symbols.t_grad] = str(self.part.provenance)
         lines = []
         for quantity in QUANTITIES:
-            if quantity.symbol in self.values:
+            if quantity.symbol in self.values and quantity.symbol != symbols.t_net:
                 unit = "" if quantity.unit == "1" else f" {quantity.unit}"
                 source = f" ({origin[quantity.symbol]})" if quantity.symbol in origin else ""
                 name = f"{quantity.symbol.name:6} = {self.values[quantity.symbol]:.6g}{unit}"
@@ -127,16 +151,29 @@ class Explanation:
         whole_batch = f"t_grad({self.inputs.batch}) = {plan.t_grad_s:.6g} s ({self.inputs.t_grad_from})."
         return [parts + times + whole_batch]
 
+    def _exchange_lines(self) -> list[str]:
+        if self.exchange is None:
+            return []
+        value = self.values[symbols.t_net]
+        return [
+            f"  t_net   = {self.exchange}",
+            f"          = {self.exchange_substituted}",
+            f"          = {value:.6g} s",
+            "",
+        ]
+
     def __str__(self) -> str:
         plan = self.estimate
         schedule = "" if plan.schedule is Schedule.NONE else f", schedule {plan.schedule}"
         alone = plan.batches * plan.t_grad_s
+        server = f"all-reduce, {plan.collective}" if plan.server is ServerKind.ALLREDUCE else f"{plan.server} server"
         return "\n".join(
             [
-                f"{plan.mode}, {plan.server} server{schedule}: equation {plan.equation}",
+                f"{plan.mode}, {server}{schedule}: equation {plan.equation}",
                 "",
                 *self._notations(),
                 "",
+                *self._exchange_lines(),
                 f"  t_train = {self.expression}",
                 f"          = {self.substituted}",
                 f"          = {plan.time_s:.6g} s",
@@ -146,10 +183,18 @@ class Explanation:
                 f"    = {plan.speedup:.4f}",
                 "",
                 f"  efficiency = S/N = {plan.efficiency:.4f}",
+                f"  iteration  = {plan.t_iter_s:.6g} s: {_breakdown(plan)}",
                 f"  status     = {plan.status}",
                 *(f"  warning: {warning}" for warning in self.inputs.warnings),
             ]
         )
+
+
+def _breakdown(plan: Estimate) -> str:
+    """Say what an iteration consists of."""
+    parts = {"compute": plan.t_grad_worker_s, "straggler": plan.straggler_s, "move": plan.move_s, "wait": plan.wait_s}
+    said = [f"{name} {value:.6g}" for name, value in parts.items() if value]
+    return " + ".join(said) + (f" - hidden {plan.hidden_s:.6g}" if plan.hidden_s else "")
 
 
 def explain(
@@ -164,7 +209,7 @@ def explain(
     mode: str = "sync-join",
     server: str = "distributed",
     schedule: str | None = None,
-    method: str = "thesis",
+    method: str | None = None,
     placement: str = "equal",
     network: str | Link | MeasuredLink | None = None,
     latency_s: float = 0.0,
@@ -172,41 +217,111 @@ def explain(
     down: str | Encoding | None = None,
     deltas: bool = False,
     t_codec: float = 0.0,
+    collective: str = "best",
+    **practice: Unpack[PracticeOptions],
 ) -> Explanation:
     """Return the formula of one plan with the numbers put in.
 
-    Args and errors are those of ``estimate``, for a single plan; ``schedule`` is ``mean`` for a central server
-    unless said otherwise. Where the profile has a sweep, t_grad in a formula of sync-split is N x t_grad(ceil(b/N)).
+    Args and errors are those of ``estimate``, for a single plan; ``schedule`` is ``mean`` for a central server and
+    ``fair`` for a sharded one, ``method`` is ``thesis`` where the thesis has the plan and ``exact`` elsewhere, unless
+    said otherwise. Where the profile has a sweep, t_grad in a formula of sync-split is N x t_grad(ceil(b/N)).
 
     Example:
         >>> explain("squeezenet", workers=8).substituted
         '128*(0.758 + 2*0.033*(8 - 1)/8)/8'
     """
-    check_method(method)
-    kinds, rule = check_plan_words(mode, server, schedule or Schedule.MEAN, method, placement)
-    if len(kinds) != 1:
-        raise PlanError("explain takes one mode, one server and one schedule.")
-    chosen_mode, chosen_server, chosen_schedule = kinds[0]
-    plan = Plan(
-        workers=whole("workers", workers),
-        mode=chosen_mode,
-        server=chosen_server,
-        schedule=chosen_schedule,
-        placement=rule,
-    )
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up}
-    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, **practice}
     course = course_of(profile, batches, **given, batch=batch, network=network, latency_s=latency_s)
     if len(course.parts) > 1:
         raise PlanError("explain takes one phase of a run: profile.of_phase(profile.phases[0]).")
-    inputs, runs = course.inputs, course.batches
-    found = estimate_plan(plan, inputs, runs, method)
-    expression, _ = plan_formula(*kinds[0], method, equal=rule is PlacementRule.EQUAL, apart=inputs.apart)
-    gradient = float(np.squeeze(inputs.formula_t_grad_s(plan.mode, worker_counts(workers))))
-    known = {N: workers, D: runs, symbols.t_grad: gradient, symbols.t_comm: found.t_comm_s}
-    known |= {symbols.t_up: inputs.t_up_s, symbols.t_down: inputs.t_down_s}
-    if {f_max, f_min} & expression.free_symbols:
-        largest, smallest = extreme_shares(inputs, rule, worker_counts(workers))
-        known |= {f_max: float(np.squeeze(largest)), f_min: float(np.squeeze(smallest))}
-    values = {symbol: value for symbol, value in known.items() if symbol in expression.free_symbols}
-    return Explanation(found, expression, values, inputs)
+    inputs = course.inputs
+    beyond = server not in THESIS_SERVERS or not inputs.practice.usual
+    chosen_method = ("exact" if beyond else "thesis") if method is None else method
+    check_method(chosen_method)
+    kind, rule = _one_kind(mode, server, schedule, chosen_method, placement, collective, inputs.practice)
+    plan = Plan(
+        workers=whole("workers", workers),
+        mode=kind.mode,
+        server=kind.server,
+        schedule=kind.schedule,
+        placement=rule,
+        collective=kind.collective,
+    )
+    found = estimate_plan(plan, inputs, course.batches, chosen_method)
+    in_step = beyond and kind.mode is not UpdateMode.ASYNC
+    expression = _beyond_the_thesis(found, inputs) if beyond else _of_the_thesis(found, inputs, chosen_method)
+    exchange = _exchange(found, inputs) if in_step else None
+    known, used = _values(found, inputs, rule), expression.free_symbols | (exchange.free_symbols if exchange else set())
+    if exchange is not None:
+        known[symbols.t_net] = float(exchange.subs(known))
+    return Explanation(found, expression, {one: known[one] for one in known if one in used}, inputs, exchange)
+
+
+def _one_kind(
+    mode: str,
+    server: str,
+    schedule: str | None,
+    method: str,
+    placement: str,
+    collective: str,
+    practice: Practice,
+) -> tuple[Family, PlacementRule]:
+    chosen = schedule or (Schedule.MEAN if server == ServerKind.CENTRAL else Schedule.FAIR)
+    kinds, rule = check_plan_words(mode, server, chosen, method, placement, practice=practice, collectives=collective)
+    if len(kinds) != 1:
+        raise PlanError("explain takes one mode, one server and one schedule.")
+    return kinds[0], rule
+
+
+def _of_the_thesis(plan: Estimate, inputs: Inputs, method: str) -> Expr:
+    equal = plan.placement is PlacementRule.EQUAL
+    return plan_formula(plan.mode, plan.server, plan.schedule, method, equal=equal, apart=inputs.apart)[0]
+
+
+def _beyond_the_thesis(plan: Estimate, inputs: Inputs) -> Expr:
+    """Return t_train of an exchange, without what is not made use of."""
+    if plan.mode is UpdateMode.ASYNC:
+        return CATALOGUE["K.4"].expression
+    practice = inputs.practice
+    if practice.overlap.kind is OverlapKind.LAYERS:
+        raise PlanError('overlap = "layers" is worked out layer by layer and has no formula. Use overlap="full".')
+    expression = run_of_exchanges(plan.mode, plan.server, plan.schedule, norm=practice.overlap.kind is OverlapKind.NORM)
+    unused = {symbols.H: 1} if practice.local_steps == 1 else {}
+    unused |= {} if practice.backup else {symbols.K: 0}
+    unused |= {} if practice.overlap else {symbols.omega: 0}
+    return expression.subs(unused)
+
+
+def _exchange(plan: Estimate, inputs: Inputs) -> Expr:
+    """Return t_net of a plan."""
+    equal, single = plan.placement is PlacementRule.EQUAL, inputs.practice.per_machine == 1
+    return exchange_formula(plan.server, plan.schedule, plan.collective, equal=equal, single=single)[0]
+
+
+def _values(plan: Estimate, inputs: Inputs, rule: PlacementRule) -> dict[Symbol, float]:
+    """Return what the symbols of a formula stand for."""
+    counts, practice = worker_counts(plan.workers), inputs.practice
+    largest, smallest = extreme_shares(inputs, rule, counts) if plan.server is ServerKind.DISTRIBUTED else (0.0, 0.0)
+    moved = moved_s(inputs, plan.server, plan.schedule)
+    return {
+        N: plan.workers,
+        D: plan.batches,
+        symbols.t_grad: float(np.squeeze(inputs.formula_t_grad_s(plan.mode, counts))),
+        symbols.t_comm: moved,
+        symbols.t_up: inputs.t_up_s,
+        symbols.t_down: inputs.t_down_s,
+        f_max: float(np.squeeze(largest)),
+        f_min: float(np.squeeze(smallest)),
+        symbols.k: plan.servers,
+        symbols.r: practice.per_machine,
+        symbols.a: inputs.latency_s,
+        symbols.a_intra: practice.latency_intra_s,
+        symbols.t_intra: practice.t_intra_s,
+        symbols.L: layers(inputs),
+        symbols.H: practice.local_steps,
+        symbols.K: min(practice.backup, plan.workers - 1),
+        symbols.f_back: backward_share(inputs),
+        symbols.omega: practice.overlap.value,
+        symbols.gamma: practice.overlap.value,
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from speedup.files import write_atomically
-from speedup.plans import Schedule, ServerKind, UpdateMode
+from speedup.plans import Collective, Schedule, ServerKind, UpdateMode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours tell apart for every kind of colour vision; the dash tells the server as well.
 _COLOUR = {UpdateMode.SYNC_JOIN: "#0072B2", UpdateMode.SYNC_SPLIT: "#D55E00", UpdateMode.ASYNC: "#009E73"}
-_DASH = {ServerKind.CENTRAL: "dash", ServerKind.DISTRIBUTED: "solid"}
+_DASH = {
+    ServerKind.CENTRAL: "dash",
+    ServerKind.DISTRIBUTED: "solid",
+    ServerKind.SHARDED: "longdash",
+    ServerKind.BYTEPS: "longdashdot",
+    ServerKind.ALLREDUCE: "dashdot",
+}
 
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, sans-serif", "size": 14},
         "hovermode": "x unified",
-        "legend": {"title": "mode, server, schedule"},
+        "legend": {"title": "mode, server, schedule or collective"},
         "margin": {"l": 60, "r": 20, "t": 60, "b": 60},
         # Plotly 7 puts a button into every figure that uploads it.
         "modebar": {"remove": ["sendChartToCloud"]},
@@ -57,7 +63,7 @@ def speedup_figure(table: EstimateTable) -> go.Figure:
             mode="lines+markers" if len(curve) < 40 else "lines",
             name=_label(family),
             line={"color": _COLOUR.get(family.mode, "#000000"), "dash": _DASH.get(family.server, "dot")},
-            marker={"symbol": _marker(family.schedule)},
+            marker={"symbol": _marker(family)},
             hovertemplate="%{y:.3g}",
         )
     ends = [int(table.workers.min()), int(table.workers.max())]
@@ -70,19 +76,31 @@ def speedup_figure(table: EstimateTable) -> go.Figure:
 
 
 def _label(family: Family) -> str:
-    schedule = "" if family.schedule is Schedule.NONE else f", {family.schedule}"
-    return f"{family.mode}, {family.server}{schedule}"
+    refined = [str(one) for one in (family.schedule, family.collective) if one != "none"]
+    return ", ".join([str(family.mode), str(family.server), *refined])
 
 
-def _marker(schedule: Schedule) -> str:
-    return {
-        Schedule.BEST: "triangle-up",
-        Schedule.WORST: "triangle-down",
-        Schedule.MEAN: "circle",
-        Schedule.SEMAPHORE: "square",
-        Schedule.FAIR: "cross",
-        Schedule.NONE: "diamond",
-    }[schedule]
+_MARKERS = {
+    Schedule.BEST: "triangle-up",
+    Schedule.WORST: "triangle-down",
+    Schedule.MEAN: "circle",
+    Schedule.SEMAPHORE: "square",
+    Schedule.FAIR: "cross",
+    Schedule.PIPELINED: "hexagon",
+    Schedule.NONE: "diamond",
+    Collective.BEST: "star",
+    Collective.RING: "circle-open",
+    Collective.HALVING_DOUBLING: "square-open",
+    Collective.RECURSIVE_DOUBLING: "triangle-up-open",
+    Collective.TREE: "triangle-down-open",
+    Collective.HIERARCHICAL: "hexagon-open",
+}
+
+
+def _marker(family: Family) -> str:
+    if family.server is ServerKind.ALLREDUCE:
+        return _MARKERS[family.collective]
+    return _MARKERS[family.schedule]
 
 
 def save_figure(figure: go.Figure, path: str | Path) -> Path:

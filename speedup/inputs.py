@@ -15,6 +15,7 @@ from speedup.gradient_time import BatchTime, GradientTime
 from speedup.laws import Law, LawKind
 from speedup.payloads import encoding, traffic
 from speedup.plans import Schedule, ServerKind, UpdateMode
+from speedup.practice import USUAL, Overlap, Practice
 from speedup.profile import Profile, Provenance, Timing
 from speedup.units import not_negative, positive, whole
 
@@ -70,6 +71,7 @@ class Inputs:
         up_ratio: t_up by t_comm, which is the mean of t_up and t_down; 1 where they are equal.
         traffic: What is sent each way, where encodings were named.
         t_codec_s: What a worker takes to encode and decode, once an iteration [s].
+        practice: How training is done besides its plan.
     """
 
     t_grad: BatchTime
@@ -84,6 +86,12 @@ class Inputs:
     up_ratio: float = 1.0
     traffic: Traffic | None = None
     t_codec_s: float = 0.0
+    practice: Practice = USUAL
+
+    @property
+    def latency_s(self) -> float:
+        """Latency of a message between machines [s]; 0 where no link was named, so that it is within t_comm."""
+        return min(self.link.latency_s, self.t_up_s) if self.link else 0.0
 
     @property
     def t_up_s(self) -> float:
@@ -258,6 +266,7 @@ class Inputs:
             "t_codec_s": self.t_codec_s,
             "cv_comm": self.comm_law.cv,
             "t_comm_provenance": str(self.t_comm_from),
+            "practice": self.practice.to_dict(),
             "warnings": list(self.warnings),
         }
         if self.traffic:
@@ -288,6 +297,12 @@ def gather(
     down: str | Encoding | None = None,
     deltas: bool = False,
     t_codec: float = 0.0,
+    overlap: str | float | Overlap = "off",
+    per_machine: int = 1,
+    intra: str | Link | float | None = None,
+    local_steps: int = 1,
+    backup: int = 0,
+    shards: int | None = None,
 ) -> Inputs:
     """Settle t_grad and t_comm and their spread: a number given beats the profile's.
 
@@ -319,6 +334,16 @@ def gather(
     comm_timing = loaded.t_comm if loaded is not None and t_comm is None and link is None else None
     if isinstance(link, MeasuredLink) and loaded is not None:
         comm_timing = _transfer(link, max(sent.up_bytes, sent.down_bytes) if sent else loaded.workload.payload_bytes)
+    inside_s, latency_intra_s = _intra(loaded, sent, intra)
+    practice = Practice(
+        overlap=Overlap.of(overlap),
+        per_machine=per_machine,
+        t_intra_s=inside_s,
+        latency_intra_s=latency_intra_s,
+        local_steps=local_steps,
+        backup=backup,
+        shards=shards,
+    )
     return Inputs(
         gradient,
         t_comm_s,
@@ -338,7 +363,21 @@ def gather(
         up_ratio=t_up_s / t_comm_s,
         traffic=sent,
         t_codec_s=not_negative("t_codec", t_codec, "s"),
+        practice=practice,
     )
+
+
+def _intra(profile: Profile | None, sent: Traffic | None, intra: str | Link | float | None) -> tuple[float, float]:
+    """Return what all gradients take over a link inside a machine, and its latency [s]."""
+    if intra is None:
+        return 0.0, 0.0
+    if isinstance(intra, (int, float)):
+        return not_negative("intra", intra, "s"), 0.0
+    if profile is None:
+        raise PlanError("intra names a link, whose time needs a payload: name a profile, or give intra= in seconds.")
+    link = Link.parse(intra) if isinstance(intra, str) else intra
+    payload = sent.up_bytes if sent else profile.workload.payload_bytes
+    return payload / link.bandwidth_bytes_per_s, link.latency_s
 
 
 def _samples(timing: Timing | None) -> NDArray[np.float64]:

@@ -147,7 +147,10 @@ def added_up(tables: Sequence[EstimateTable], course: Course) -> EstimateTable:
     return replace(
         first,
         time_s=np.sum([table.time_s for table in tables], axis=0),
-        t_grad_worker_s=np.sum([table.batches * table.t_grad_worker_s for table in tables], axis=0) / course.batches,
+        t_grad_worker_s=_averaged(tables, "t_grad_worker_s"),
+        move_s=_averaged(tables, "move_s"),
+        straggler_s=_averaged(tables, "straggler_s"),
+        hidden_s=_averaged(tables, "hidden_s"),
         status=np.max([table.status for table in tables], axis=0),
         equation=equation,
         estimator=estimator,
@@ -158,6 +161,12 @@ def added_up(tables: Sequence[EstimateTable], course: Course) -> EstimateTable:
         batches=course.batches,
         phases=tuple(part.name for part in course.parts),
     )
+
+
+def _averaged(tables: Sequence[EstimateTable], column: str) -> Floats:
+    """Return a column of parts, weighted by their batches."""
+    batches = [table.batches for table in tables]
+    return np.asarray(np.average([getattr(table, column) for table in tables], axis=0, weights=batches))
 
 
 def _in_common(cells: list[list[str]], words: tuple[str, ...]) -> tuple[NDArray[np.int8], tuple[str, ...]]:

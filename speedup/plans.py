@@ -36,6 +36,8 @@ class ServerKind(StrEnum):
     """Several extra machines hold a shard of the weights each."""
     ALLREDUCE = "allreduce"
     """No server: every worker holds all weights, and the gradients are summed around a ring."""
+    BYTEPS = "byteps"
+    """Shards on several extra machines and on the workers, in the proportion in which all links are full (BytePS)."""
     NONE = "none"
     """No server: sequential training."""
 
@@ -53,8 +55,29 @@ class Schedule(StrEnum):
     """One worker at a time and direction, kept by a queued semaphore (section 7.2)."""
     FAIR = "fair"
     """All transfers of a direction at once, each with an equal share of the link: what an uncontrolled server does."""
+    PIPELINED = "pipelined"
+    """Piece by piece: what is summed is sent back while the rest arrives, so that both directions are busy."""
     NONE = "none"
     """Nothing to schedule: distributed shares, or a single worker."""
+
+
+class Collective(StrEnum):
+    """How workers sum their gradients without a server."""
+
+    BEST = "best"
+    """The fastest of those below for the plan at hand."""
+    RING = "ring"
+    """Around a ring through all of them (C.6)."""
+    HALVING_DOUBLING = "halving-doubling"
+    """By recursive halving and doubling (C.2), between machines."""
+    RECURSIVE_DOUBLING = "recursive-doubling"
+    """Whole messages, by recursive doubling (C.3), between machines."""
+    TREE = "tree"
+    """Over two binary trees (C.4), between machines."""
+    HIERARCHICAL = "hierarchical"
+    """Inside each machine, then around a ring of machines (C.7)."""
+    NONE = "none"
+    """No all-reduce: there is a server."""
 
 
 class PlacementRule(StrEnum):
@@ -71,9 +94,15 @@ class PlacementRule(StrEnum):
 
 
 TRAINING_MODES = (UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
-SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED)
+THESIS_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED)
+SERVERS = (*THESIS_SERVERS, ServerKind.SHARDED, ServerKind.BYTEPS, ServerKind.ALLREDUCE)
+DEFAULT_SERVERS = (*THESIS_SERVERS, ServerKind.ALLREDUCE)
+"""Servers that need no machines whose number nobody said."""
+COLLECTIVES = tuple(one for one in Collective if one is not Collective.NONE)
 THESIS_SCHEDULES = (Schedule.BEST, Schedule.WORST, Schedule.MEAN, Schedule.SEMAPHORE)
 CENTRAL_SCHEDULES = (*THESIS_SCHEDULES, Schedule.FAIR)
+SHARDED_SCHEDULES = (Schedule.FAIR, Schedule.PIPELINED)
+SCHEDULES = (*CENTRAL_SCHEDULES, Schedule.PIPELINED)
 SIMULATED_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED, ServerKind.SHARDED)
 SIMULATED_SCHEDULES = (Schedule.SEMAPHORE, Schedule.FAIR)
 RUN_SERVERS = (ServerKind.CENTRAL, ServerKind.DISTRIBUTED, ServerKind.SHARDED, ServerKind.ALLREDUCE)
@@ -92,6 +121,7 @@ class Plan:
         schedule: How the central server's link is shared; ``none`` elsewhere.
         placement: How a distributed server's tensors are placed; ``equal`` elsewhere.
         servers: Machines that hold a shard each, for a sharded server; 1 elsewhere.
+        collective: How an all-reduce goes; ``none`` elsewhere.
     """
 
     workers: int
@@ -100,6 +130,15 @@ class Plan:
     schedule: Schedule = Schedule.NONE
     placement: PlacementRule = PlacementRule.EQUAL
     servers: int = 1
+    collective: Collective = Collective.NONE
+
+
+def gradients_alone(server: ServerKind, schedule: Schedule) -> bool:
+    """Return whether all of an exchange may go on behind the backward pass, and not its half of gradients alone.
+
+    Weights that are fetched before a batch, and gradients that are given after it, are two halves.
+    """
+    return server is ServerKind.ALLREDUCE or schedule is Schedule.PIPELINED
 
 
 Word = TypeVar("Word", bound=str)

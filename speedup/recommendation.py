@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speedup.cases import describe, transfer_words
 from speedup.errors import PlanError, UnitError
-from speedup.estimates import EXPECTED, check_plan_words, tabulate_parts, worker_counts
+from speedup.estimates import tabulate_parts, worker_counts
+from speedup.kinds import EXPECTED, check_plan_words
 from speedup.phases import SWITCH_S, added_up, best_stages, course_of
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
-from speedup.reasons import describe, reasons, stage_reasons, transfer_words, validity
-from speedup.tables import Estimate, EstimateTable, Status, status_index
+from speedup.reasons import reasons, stage_reasons
+from speedup.tables import Estimate, EstimateTable, Family, Status, status_index
 from speedup.text import HEAD, cells, plan_lines, ratio
 from speedup.units import not_negative, positive, show_bytes, show_seconds, whole
+from speedup.validity import validity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
@@ -28,12 +32,13 @@ if TYPE_CHECKING:
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
     from speedup.phases import Course, Stage
+    from speedup.practice import PracticeOptions
     from speedup.profile import Profile
     from speedup.tables import Integers
 
 DEFAULT_MAX_WORKERS = 8
 _OBJECTIVES = ("time",)
-_SEQUENTIAL = (UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
+_SEQUENTIAL = Family(UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
 # Of plans that take the same time, the simpler one: no stale gradients before stale ones.
 _PREFERENCE = (UpdateMode.SEQUENTIAL, UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
 _SAME_TIME = _ROUNDING = 1e-12
@@ -214,6 +219,8 @@ def recommend(
     deltas: bool = False,
     t_codec: float = 0.0,
     switch_s: float = SWITCH_S,
+    collectives: str | Iterable[str] | None = "best",
+    **practice: Unpack[PracticeOptions],
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
@@ -231,7 +238,8 @@ def recommend(
         max_workers: Consider 1 to this many; 8 if neither is given.
         batches: Batches of the whole run, D; by default 128, or those of the profile's phases.
         modes: Some of ``sync-join``, ``sync-split``, ``async``; all by default.
-        servers: Some of ``central``, ``distributed``; both by default.
+        servers: Some of ``central``, ``distributed``, ``sharded``, ``byteps``, ``allreduce``; by default those that
+            need no further machines, and with ``shards`` all.
         schedules: ``semaphore`` if your central server has one; by default what to expect if it has not.
         objective: ``time``, of the whole run.
         min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
@@ -246,6 +254,9 @@ def recommend(
         t_codec: What a worker takes to encode and decode, once an iteration [s].
         switch_s: What going over to another plan on the way costs [s], besides moving the weights once; for a profile
             with phases.
+        collectives: How an all-reduce goes; ``best`` for the fastest at each count.
+        **practice: How training is done besides: ``overlap``, ``per_machine``, ``intra``, ``local_steps``, ``backup``,
+            ``shards``; see ``speedup.practice.PracticeOptions``.
 
     Raises:
         SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
@@ -259,9 +270,18 @@ def recommend(
     _check_objective(objective, min_efficiency)
     counts, paused = _counts(workers, max_workers), not_negative("switch_s", switch_s, "s")
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
-    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec}
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, **practice}
     course = course_of(profile_or_name, batches, **given, batch=batch, network=network, latency_s=latency_s)
-    kinds, rule = check_plan_words(modes, servers, schedules, method, placement, varies=course.inputs.varies)
+    kinds, rule = check_plan_words(
+        modes,
+        servers,
+        schedules,
+        method,
+        placement,
+        practice=course.inputs.practice,
+        collectives=collectives,
+        varies=course.inputs.varies,
+    )
     tables = tabulate_parts(course, kinds, counts, method, rule)
     if workers is None or 1 in counts:
         alone = tabulate_parts(course, [_SEQUENTIAL], worker_counts(1), method, PlacementRule.EQUAL)

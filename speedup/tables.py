@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from speedup.files import write_atomically
-from speedup.plans import PlacementRule, Plan, Schedule, ServerKind, UpdateMode
+from speedup.plans import Collective, PlacementRule, Plan, Schedule, ServerKind, UpdateMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,6 +42,14 @@ class Status(StrEnum):
 
 
 _STATUSES = tuple(Status)
+_COLLECTIVES = tuple(Collective)
+_EXTRA_MACHINES = {ServerKind.CENTRAL, ServerKind.SHARDED, ServerKind.BYTEPS}
+_ROUNDING = 1e-9
+
+
+def collective_index(collective: Collective) -> int:
+    """Return the number that stands for a collective in ``EstimateTable.collective``."""
+    return _COLLECTIVES.index(collective)
 
 
 def status_index(status: Status) -> int:
@@ -56,12 +64,14 @@ class Family:
     Attributes:
         mode: When gradients meet the weights.
         server: Where the weights live.
-        schedule: How a central server's link is shared.
+        schedule: How a server's links are shared.
+        collective: Which all-reduce; ``none`` with a server.
     """
 
     mode: UpdateMode
     server: ServerKind
     schedule: Schedule
+    collective: Collective = Collective.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +82,11 @@ class Estimate:
         workers: N.
         mode: When gradients meet the weights.
         server: Where the weights live.
-        schedule: How a central server's link is shared.
+        schedule: How a server's links are shared.
+        collective: Which all-reduce; ``none`` with a server.
         placement: How a distributed server's weights are placed.
-        machines: N, and one more with a central server.
+        servers: Machines, or workers, that hold a shard of the weights; 0 without a server.
+        machines: Those of the workers, and those that only hold weights.
         time_s: t_train, time of the whole run [s].
         t_iter_s: Time of one iteration [s]; for async, in which every worker does one batch.
         speedup: D t_grad / t_train (4.23).
@@ -90,13 +102,19 @@ class Estimate:
         t_grad_s: Gradient of one batch on one worker [s]; where times vary, its mean.
         t_grad_worker_s: What one worker computes in an iteration [s]: for sync-split its part of a batch.
         t_comm_s: One transfer [s].
+        move_s: What an iteration's transfers take, if nobody else transfers [s].
+        straggler_s: How much longer than the mean the slowest worker computes [s].
+        hidden_s: How much of the transfers goes on while gradients are computed [s].
+        wait_s: The rest of the iteration: waiting for links, for a server, or for a batch [s].
     """
 
     workers: int
     mode: UpdateMode
     server: ServerKind
     schedule: Schedule
+    collective: Collective
     placement: PlacementRule
+    servers: int
     machines: int
     time_s: float
     t_iter_s: float
@@ -112,6 +130,10 @@ class Estimate:
     t_grad_s: float
     t_grad_worker_s: float
     t_comm_s: float
+    move_s: float
+    straggler_s: float
+    hidden_s: float
+    wait_s: float
 
     @property
     def plan(self) -> Plan:
@@ -122,6 +144,8 @@ class Estimate:
             server=self.server,
             schedule=self.schedule,
             placement=self.placement,
+            servers=self.servers if self.server in {ServerKind.SHARDED, ServerKind.BYTEPS} else 1,
+            collective=self.collective,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,7 +160,20 @@ LEVEL = 0.9
 """Probability with which the speedup of a run lies in its interval."""
 FORMULAS = ("thesis", "exact")
 """Methods that are formulas of constant times."""
-_BY_ROW = ("workers", "time_s", "t_grad_worker_s", "status", "equation", "estimator", "low", "high")
+_BY_ROW = (
+    "workers",
+    "time_s",
+    "t_grad_worker_s",
+    "status",
+    "equation",
+    "estimator",
+    "low",
+    "high",
+    "collective",
+    "move_s",
+    "straggler_s",
+    "hidden_s",
+)
 
 
 def _known(value: float) -> float | None:
@@ -167,6 +204,10 @@ class EstimateTable:
         batches: D.
         method: What was asked for: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
         placement: How a distributed server's weights are placed.
+        collective: Which all-reduce, an index into the members of ``Collective``, one a row.
+        move_s: What an iteration's transfers take, if nobody else transfers [s], one a row.
+        straggler_s: How much longer than the mean the slowest worker computes [s], one a row.
+        hidden_s: How much of the transfers goes on while gradients are computed [s], one a row.
         phases: Names of the parts of a run that changes on the way; empty for one that does not.
 
     Example:
@@ -187,6 +228,10 @@ class EstimateTable:
     words: tuple[str, ...]
     low: Floats
     high: Floats
+    collective: NDArray[np.int8]
+    move_s: Floats
+    straggler_s: Floats
+    hidden_s: Floats
     inputs: Inputs
     batches: int
     method: str
@@ -209,7 +254,9 @@ class EstimateTable:
             mode=family.mode,
             server=family.server,
             schedule=family.schedule,
+            collective=_COLLECTIVES[one.collective[0]],
             placement=self._placements()[one.family[0]],
+            servers=int(one.servers[0]),
             machines=int(one.machines[0]),
             time_s=float(one.time_s[0]),
             t_iter_s=float(one.t_iter_s[0]),
@@ -225,6 +272,10 @@ class EstimateTable:
             t_grad_s=self.t_grad_s,
             t_grad_worker_s=float(one.t_grad_worker_s[0]),
             t_comm_s=self.t_comm_s,
+            move_s=float(one.move_s[0]),
+            straggler_s=float(one.straggler_s[0]),
+            hidden_s=float(one.hidden_s[0]),
+            wait_s=float(one.wait_s[0]),
         )
 
     @property
@@ -248,15 +299,41 @@ class EstimateTable:
         return self.speedup / self.workers
 
     @property
+    def servers(self) -> Integers:
+        """Machines, or workers, that hold a shard of the weights, one a row."""
+        shards = self.workers if self.inputs.practice.shards is None else self.inputs.practice.shards
+        of_server: dict[ServerKind, Integers | int] = {
+            ServerKind.CENTRAL: 1,
+            ServerKind.DISTRIBUTED: self.workers,
+            ServerKind.SHARDED: shards,
+            ServerKind.BYTEPS: shards,
+        }
+        found = np.zeros(len(self), dtype=np.int64)
+        for server, count in of_server.items():
+            of_kind = np.array([family.server is server for family in self.families])[self.family]
+            found = np.where(of_kind, count, found)
+        return found
+
+    @property
     def machines(self) -> Integers:
-        """Machines used, one a row."""
-        return self.workers + self._by_family(lambda family: family.server is ServerKind.CENTRAL).astype(np.int64)
+        """Machines used, one a row: the workers' and those that only hold weights."""
+        own = -(-self.workers // self.inputs.practice.per_machine)
+        extra = self._by_family(lambda family: family.server in _EXTRA_MACHINES)
+        return np.asarray(own + np.where(extra, self.servers, 0))
 
     @property
     def t_iter_s(self) -> Floats:
         """Time of one iteration [s], one a row."""
         a_batch = self._by_family(lambda family: family.mode is UpdateMode.SYNC_SPLIT)
         return self.time_s / self.batches * np.where(a_batch, 1, self.workers)
+
+    @property
+    def wait_s(self) -> Floats:
+        """What is left of an iteration [s], one a row: waiting for links, for a server, or for a batch."""
+        known = self.t_grad_worker_s + self.move_s + self.straggler_s - self.hidden_s
+        left = self.t_iter_s - known
+        # Two sums of the same terms differ in their last bits.
+        return np.where(np.abs(left) < _ROUNDING * self.t_iter_s, 0.0, left)
 
     def _by_family(self, value: Callable[[Family], Any]) -> NDArray[Any]:
         return np.array([value(family) for family in self.families])[self.family]
@@ -295,7 +372,9 @@ class EstimateTable:
             "mode": words([str(family.mode) for family in self.families]),
             "server": words([str(family.server) for family in self.families]),
             "schedule": words([str(family.schedule) for family in self.families]),
+            "collective": [str(_COLLECTIVES[index]) for index in self.collective],
             "placement": words([str(rule) for rule in self._placements()]),
+            "servers": self.servers.tolist(),
             "machines": self.machines.tolist(),
             "time_s": self.time_s.tolist(),
             "t_iter_s": self.t_iter_s.tolist(),
@@ -311,6 +390,10 @@ class EstimateTable:
             "t_grad_s": [self.t_grad_s] * rows,
             "t_grad_worker_s": self.t_grad_worker_s.tolist(),
             "t_comm_s": [self.t_comm_s] * rows,
+            "move_s": self.move_s.tolist(),
+            "straggler_s": self.straggler_s.tolist(),
+            "hidden_s": self.hidden_s.tolist(),
+            "wait_s": self.wait_s.tolist(),
         }
         return {name: columns[name] for name in COLUMNS}
 

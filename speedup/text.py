@@ -43,7 +43,7 @@ def cells(plan: Estimate) -> tuple[str, ...]:
         str(plan.machines),
         str(plan.mode),
         str(plan.server),
-        str(plan.schedule),
+        str(plan.schedule if plan.schedule != "none" else plan.collective),
         ratio(plan.speedup),
         f"{plan.efficiency:.0%}",
         show_seconds(plan.time_s),

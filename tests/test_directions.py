@@ -76,6 +76,7 @@ def test_the_formulas_of_whole_batches_are_the_simulated_runs(mode, server, sche
 @given(workers=st.integers(1, 30), batches=st.integers(1, 200), grad=TIMES, up=TIMES, down=TIMES)
 def test_with_constant_times_it_does_not_matter_which_way_is_the_slower(workers, batches, grad, up, down):
     given_ = {"t_grad": grad, "workers": workers, "batches": batches, "method": "exact"}
+    given_["servers"] = ("central", "distributed")
     one = estimate(t_comm=down, t_up=up, **given_)
     other = estimate(t_comm=up, t_up=down, **given_)
     np.testing.assert_allclose(one.time_s, other.time_s, rtol=1e-12)

@@ -88,6 +88,7 @@ def test_whole_batches_never_take_less_than_the_printed_fractions_when_nobody_id
         "batches": count,
         "workers": min(workers, count),
         "schedules": "worst",
+        "servers": ("central", "distributed"),
     }
     printed, exact = estimate(**options, **THESIS), estimate(**options, method="exact")
     distributed = printed._by_family(lambda family: family.server == "distributed")
@@ -228,6 +229,7 @@ def test_bad_input_is_refused_with_value_and_cure(change, said):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_worker_of_sync_split_computes_the_largest_part_of_a_batch(method):
     options = {"network": "1gbit", "workers": range(1, 65), "batches": 128, "method": method}
+    options["servers"] = ("central", "distributed")
     table = estimate(swept(line), modes="sync-split", **options).to_frame()
     np.testing.assert_allclose(table.t_grad_worker_s, line(np.ceil(64 / table.workers)), rtol=1e-9)
     assert (table.t_grad_s == line(64)).all()

@@ -66,8 +66,9 @@ def test_the_link_named_for_one_worker_s_sake_is_where_the_answer_turns():
 
 def test_of_plans_with_the_same_time_the_one_without_stale_gradients_is_chosen():
     answer = recommend("squeezenet")
-    assert (answer.choice.mode, answer.runners_up[0].mode) == ("sync-join", "async")
-    assert answer.runners_up[0].time_s == answer.choice.time_s
+    assert answer.choice.mode == "sync-join"
+    same = [plan for plan in answer.runners_up if plan.time_s == answer.choice.time_s]
+    assert {(plan.mode, plan.server) for plan in same} == {("sync-join", "allreduce"), ("async", "distributed")}
     assert any("whose gradients are never stale" in reason for reason in answer.reasons)
 
 

@@ -13,7 +13,8 @@ from speedup.formulas.catalogue import (
     latex,
     plan_formula,
 )
-from speedup.formulas.solving import largest_t_comm
+from speedup.formulas.runs import exchange_formula, run_of_exchanges
+from speedup.formulas.solving import fewest_shards, largest_t_comm
 from speedup.formulas.symbols import QUANTITIES, Quantity
 
 __all__ = [
@@ -23,8 +24,11 @@ __all__ = [
     "Equation",
     "Quantity",
     "check_method",
+    "exchange_formula",
+    "fewest_shards",
     "formula",
     "largest_t_comm",
     "latex",
     "plan_formula",
+    "run_of_exchanges",
 ]

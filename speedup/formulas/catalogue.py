@@ -10,11 +10,25 @@ import sympy
 from sympy import Contains, Eq, Expr, Interval, Symbol, Tuple
 
 from speedup.errors import PlanError
-from speedup.formulas import asynchronous, directions, exact, queueing, synchronous
-from speedup.formulas.symbols import LATEX_NAMES, D, N, S, X, t_comm, t_down, t_grad, t_iter, t_sem, t_train, t_up
+from speedup.formulas import asynchronous, directions, exact, exchanges, queueing, synchronous
+from speedup.formulas.symbols import (
+    LATEX_NAMES,
+    D,
+    N,
+    S,
+    X,
+    t_comm,
+    t_down,
+    t_grad,
+    t_iter,
+    t_net,
+    t_sem,
+    t_train,
+    t_up,
+)
 from speedup.plans import (
     CENTRAL_SCHEDULES,
-    SERVERS,
+    THESIS_SERVERS,
     TRAINING_MODES,
     PlacementRule,
     Schedule,
@@ -127,6 +141,26 @@ def _entries_apart() -> tuple[Equation, ...]:
     )
 
 
+def _exchange_entries() -> tuple[Equation, ...]:
+    e, entry = exchanges, _entry
+    return (
+        entry("K.1", "exchange, sharded server, weights before gradients", t_net, e.t_sharded),
+        entry("K.2", "exchange, sharded server, pipelined", t_net, e.t_pipelined),
+        entry("K.3", "exchange, workers and k machines that help to sum (BytePS)", t_net, e.t_byteps),
+        entry("K.4", "asynchronous run, sharded server, spread out", t_train, e.t_train_sharded),
+        entry("C.1", "all-reduce, ring", t_net, e.t_ring),
+        entry("C.2", "all-reduce, halving and doubling", t_net, e.t_halving_doubling),
+        entry("C.3", "all-reduce, recursive doubling", t_net, e.t_recursive_doubling),
+        entry("C.4", "all-reduce, double binary tree", t_net, e.t_tree),
+        entry("C.5", "reduce-scatter and all-gather inside a machine", t_net, e.t_within),
+        entry("C.6", "all-reduce, ring through all machines", t_net, e.t_flat_ring),
+        entry("C.7", "all-reduce, hierarchical, ring between machines", t_net, e.t_hierarchical),
+        entry("O.1", "iteration, wait-free backpropagation", t_iter, e.t_iter_hidden),
+        entry("O.2", "iteration, overlap by its exponent", t_iter, e.t_iter_norm),
+        entry("O.3", "run of exchanges, local steps, backup workers", t_train, e.t_train_exchanges),
+    )
+
+
 def _entries() -> tuple[Equation, ...]:
     y, a, x, entry = synchronous, asynchronous, exact, _entry
     return (
@@ -185,7 +219,7 @@ def _entries() -> tuple[Equation, ...]:
 
 
 CATALOGUE: dict[str, Equation] = {
-    equation.id: equation for equation in (*_entries(), *_entries_apart(), *_queueing_entries())
+    equation.id: equation for equation in (*_entries(), *_entries_apart(), *_queueing_entries(), *_exchange_entries())
 }
 
 _ITERATION = {
@@ -214,7 +248,8 @@ _APART = {
 _CASE_OF = {Schedule.SEMAPHORE: Schedule.BEST, Schedule.FAIR: Schedule.WORST}
 
 
-def _iteration(server: ServerKind, schedule: Schedule, *, equal: bool) -> tuple[str, Callable[..., Expr]]:
+def iteration(server: ServerKind, schedule: Schedule, *, equal: bool) -> tuple[str, Callable[..., Expr]]:
+    """Return number and function of an iteration with the thesis's servers."""
     if server is ServerKind.CENTRAL:
         return _ITERATION[_CASE_OF.get(schedule, schedule)]
     return ("4.12", synchronous.t_iter_distributed) if equal else ("P.2", exact.t_iter_placed)
@@ -259,13 +294,13 @@ def _plan_formula(
         return D * t_grad, "4.23", sympy.S.One
     if mode is UpdateMode.SYNC_SPLIT:
         # D iterations are whole whatever N is, so the thesis's form is the exact one too.
-        number, function = _iteration(server, schedule, equal=equal)
+        number, function = iteration(server, schedule, equal=equal)
         return synchronous.t_train_sync(D, function(t_grad=t_grad / N)), number, D
     if server is ServerKind.CENTRAL and (method, mode) in _RUN:
         number = _RUN[method, mode][_CASE_OF.get(schedule, schedule)]
         return CATALOGUE[number].expression, number, sympy.S.One
     if mode is UpdateMode.SYNC_JOIN and method == "thesis":
-        number, function = _iteration(server, schedule, equal=equal)
+        number, function = iteration(server, schedule, equal=equal)
         return synchronous.t_train_sync(D / N, function()), number, D / N
     number = _distributed_run(method, equal=equal)
     return CATALOGUE[number].expression, number, sympy.S.One
@@ -303,7 +338,7 @@ def formula(
         [sqrt(t_grad)/sqrt(t_comm)]
     """
     chosen_mode = one_of("mode", mode, TRAINING_MODES)
-    chosen_server = one_of("server", server, SERVERS)
+    chosen_server = one_of("server", server, THESIS_SERVERS)
     rule = one_of("placement", placement, PlacementRule)
     check_method(method)
     central = chosen_server is ServerKind.CENTRAL

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from sympy import Expr, Max, Min, Symbol, oo
+from sympy import Expr, Max, Min, Symbol, oo, solve
 
-from speedup.formulas.symbols import t_comm
+from speedup.formulas.symbols import N, k, t_comm, t_net
 
 
 def _branches(expression: Expr) -> list[Expr]:
@@ -42,3 +42,17 @@ def largest_t_comm(t_train: Expr, budget: Symbol) -> Expr:
         slope = branch.diff(t_comm)
         limits.append((budget - branch.subs(t_comm, 0)) / slope.factor() if slope != 0 else oo)
     return Min(*limits)
+
+
+@cache
+def fewest_shards() -> Expr:
+    r"""Return with how many machines that hold a shard each a pipelined exchange takes t_net; fewer take longer.
+
+    Equation K.2, while the servers' links are full, solved for k.
+
+    Example:
+        >>> fewest_shards()
+        N*t_comm/t_net
+    """
+    (found,) = solve(N * t_comm / k - t_net, k)
+    return found

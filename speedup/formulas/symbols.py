@@ -58,6 +58,18 @@ S = _count("S")
 X = Symbol("X", positive=True)
 f_max = Symbol("f_max", positive=True)
 f_min = Symbol("f_min", nonnegative=True)
+k = _count("k")
+r = _count("r")
+L = _count("L")
+H = _count("H")
+K = Symbol("K", nonnegative=True)
+a = Symbol("a", nonnegative=True)
+a_intra = Symbol("a_intra", nonnegative=True)
+t_intra = Symbol("t_intra", nonnegative=True)
+t_net = _duration("t_net")
+omega = Symbol("omega", nonnegative=True)
+gamma = Symbol("gamma", positive=True)
+f_back = Symbol("f_back", positive=True)
 
 QUANTITIES = (
     Quantity(N, "1", "N", "workers"),
@@ -81,6 +93,18 @@ QUANTITIES = (
     Quantity(X, "1/s", "X", "throughput: batches by second"),
     Quantity(f_max, "1", r"f_{\max}", "largest share of the weights on one unit of a distributed server"),
     Quantity(f_min, "1", r"f_{\min}", "smallest share of the weights on one unit of a distributed server"),
+    Quantity(k, "1", "k", "machines that hold a shard of the weights each"),
+    Quantity(r, "1", "r", "accelerators of a machine, which share its link"),
+    Quantity(a, "s", "a", "latency of a message between machines"),
+    Quantity(a_intra, "s", r"\bar a", "latency of a message inside a machine"),
+    Quantity(t_intra, "s", r"\bar W", "all gradients once over a link inside a machine"),
+    Quantity(t_net, "s", r"t_{\mathrm{net}}", "exchange of all gradients, if nothing else goes on"),
+    Quantity(L, "1", "L", "layers, or buckets, whose gradients are sent one after another"),
+    Quantity(H, "1", "H", "steps of a worker between two exchanges"),
+    Quantity(K, "1", "K", "backup workers, whose gradients are not waited for"),
+    Quantity(f_back, "1", "f", "share of the backward pass in t_grad"),
+    Quantity(omega, "1", r"\omega", "share that is hidden of what could be hidden"),
+    Quantity(gamma, "1", r"\gamma", "exponent of overlap"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}

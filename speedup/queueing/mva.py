@@ -60,6 +60,32 @@ def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike, *, up_rat
     return rates
 
 
+def approximate_throughput(workers: ArrayLike, t_grad: ArrayLike, t_comm: ArrayLike) -> Floats:
+    r"""Return the throughput of equal workers for any count at once [batches/s], by Schweitzer's approximation.
+
+    .. math:: 2 R^2 + R\,(Z - s (N + 1)) - s Z = 0, \qquad X = N / (Z + 2 R)
+
+    An arriving transfer finds (N - 1)/N of the mean queue, so that no recursion over the population is needed. Below
+    the exact throughput by at most 3.4 %, at the knee, by less everywhere else (tests/queueing).
+
+    Args:
+        workers: Worker counts N; arrays broadcast.
+        t_grad: Mean gradient time [s].
+        t_comm: Mean transfer time [s], the same in both directions.
+
+    Source:
+        P. Schweitzer: Approximate analysis of multiclass closed networks of queues. 1979.
+
+    Example:
+        >>> approximate_throughput([1, 2, 3], 1.0, 0.1).round(4)
+        array([0.8333, 1.6422, 2.4223])
+    """
+    n, z, s = (np.asarray(value, dtype=np.float64) for value in (workers, t_grad, t_comm))
+    half = (s * (n + 1) - z) / 4
+    residence = half + np.sqrt(half**2 + s * z / 2)
+    return np.asarray(n / (z + 2 * residence))
+
+
 def shared_stations_throughput(workers: int, t_grad: float, t_comm: float, links: float) -> Floats:
     r"""Return the throughput of 1 to N equal workers with a sharded server [batches/s].
 

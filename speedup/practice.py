@@ -1,0 +1,163 @@
+"""How training is done besides its plan: machines of several accelerators, overlap, local steps, backup workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from speedup.errors import PlanError, UnitError
+from speedup.units import not_negative, whole
+
+if TYPE_CHECKING:
+    from speedup.cluster import Link
+
+BACKWARD = 2 / 3
+"""Share of the backward pass in t_grad where nobody measured it: it computes twice what the forward pass does."""
+
+
+class OverlapKind(StrEnum):
+    """How much of an exchange goes on while gradients are computed."""
+
+    SHARE = "share"
+    """A share of all that wait-free backpropagation can hide (O.1); 0 hides nothing, 1 all."""
+    LAYERS = "layers"
+    """Layer by layer, each tensor of the profile with a latency of its own."""
+    NORM = "gamma"
+    """What an exponent from runs says (O.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Overlap of communication with the backward pass.
+
+    Attributes:
+        kind: How it is known.
+        value: The share, in [0, 1], or the exponent, at least 1; 1 for layers.
+
+    Example:
+        >>> Overlap.of("full"), Overlap.of("gamma=2.5").value
+        (Overlap(kind=<OverlapKind.SHARE: 'share'>, value=1.0), 2.5)
+    """
+
+    kind: OverlapKind = OverlapKind.SHARE
+    value: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self != Overlap() and (self.kind, self.value) != (OverlapKind.NORM, 1.0)
+
+    def __str__(self) -> str:
+        return {"share": f"{self.value:.0%}", "layers": "layer by layer"}.get(self.kind, f"gamma = {self.value:g}")
+
+    @classmethod
+    def of(cls, said: str | float | Overlap) -> Overlap:
+        """Read an overlap: ``off``, ``full``, ``layers``, ``gamma=2.5``, or a share such as 0.5.
+
+        Raises:
+            PlanError: It is none of these.
+            UnitError: The share is outside [0, 1], or the exponent below 1.
+        """
+        if isinstance(said, Overlap):
+            return said
+        if isinstance(said, str) and said in _WORDS:
+            return _WORDS[said]
+        text = str(said)
+        is_norm = text.startswith("gamma=")
+        try:
+            value = float(text.removeprefix("gamma="))
+        except ValueError:
+            raise PlanError(
+                f'overlap = "{said}" is unknown. Allowed: off, full, layers, a share from 0 to 1, or an exponent such '
+                "as gamma=2.5."
+            ) from None
+        if is_norm:
+            if not 1 <= value < float("inf"):
+                raise UnitError(f"overlap gamma = {value:g}; it must be at least 1, which hides nothing.")
+            return cls(OverlapKind.NORM, value)
+        if not 0 <= value <= 1:
+            raise UnitError(f"overlap = {value:g}; it must be from 0, nothing hidden, to 1, all that can be.")
+        return cls(OverlapKind.SHARE, value)
+
+
+_WORDS = {
+    "off": Overlap(),
+    "full": Overlap(OverlapKind.SHARE, 1.0),
+    "layers": Overlap(OverlapKind.LAYERS, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Practice:
+    """What is done besides the plan; the default is what the thesis does.
+
+    Attributes:
+        overlap: Of communication with the backward pass.
+        per_machine: Accelerators of a machine, r, which share its link.
+        t_intra_s: All gradients once over a link inside a machine [s].
+        latency_intra_s: Latency of a message there [s].
+        local_steps: Steps of every worker between two exchanges, H.
+        backup: Workers whose gradients are not waited for, K.
+        shards: Machines that hold a shard each, k; None for as many as workers.
+
+    Raises:
+        UnitError: A number is out of its range.
+    """
+
+    overlap: Overlap = Overlap()
+    per_machine: int = 1
+    t_intra_s: float = 0.0
+    latency_intra_s: float = 0.0
+    local_steps: int = 1
+    backup: int = 0
+    shards: int | None = None
+
+    def __post_init__(self) -> None:
+        whole("per_machine", self.per_machine)
+        whole("local_steps", self.local_steps)
+        whole("backup", self.backup, minimum=0)
+        not_negative("t_intra", self.t_intra_s, "s")
+        not_negative("latency_intra", self.latency_intra_s, "s")
+        if self.shards is not None:
+            whole("shards", self.shards)
+
+    @property
+    def usual(self) -> bool:
+        """Whether iterations are those of the thesis: one exchange a step, of all workers, hiding nothing."""
+        return not self.overlap and self.per_machine == self.local_steps == 1 and not self.backup
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a plain dictionary."""
+        return {
+            "overlap": str(self.overlap),
+            "per_machine": self.per_machine,
+            "t_intra_s": self.t_intra_s,
+            "latency_intra_s": self.latency_intra_s,
+            "local_steps": self.local_steps,
+            "backup": self.backup,
+            "shards": self.shards,
+        }
+
+
+USUAL = Practice()
+"""What the thesis does."""
+
+
+class PracticeOptions(TypedDict, total=False):
+    """The options by which a question of the model says how training is done.
+
+    Attributes:
+        overlap: What is sent while gradients are computed: ``off``; ``full`` or a share such as 0.5 of it by wait-free
+            backpropagation (O.1); ``layers`` with the profile's tensors; ``gamma=2`` for an exponent from runs (O.2).
+        per_machine: Accelerators of a machine, which share its link; they are the workers.
+        intra: Bandwidth inside a machine, a ``Link``, or what all gradients take there [s]; no time if left out.
+        local_steps: Steps between two exchanges, H.
+        backup: Workers whose gradients an iteration does not wait for, K.
+        shards: Machines that hold a shard each, k; as many as workers if left out.
+    """
+
+    overlap: str | float | Overlap
+    per_machine: int
+    intra: str | Link | float | None
+    local_steps: int
+    backup: int
+    shards: int | None
