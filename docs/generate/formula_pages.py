@@ -16,9 +16,9 @@ EQUATIONS_HEAD = """\
 
 Generated from `speedup.CATALOGUE` by `docs/generate`. Numbers 4.1 to 7.3 are those of O. Slampa, *Parallel Deep
 Learning*, master's thesis, Brno University of Technology, 2017. `W` are the whole-batch forms and `P` those of unequal
-shares ([ADR 0003](adr/0003-whole-batches.md)), `Q` those of queueing; all three are this project's.
-`speedup.CATALOGUE["4.12"].expression` is the SymPy expression, `speedup.formula(mode, server, ...)` the time of a whole
-run.
+shares ([ADR 0003](adr/0003-whole-batches.md)), `U` those of unequal directions, `Q` those of
+queueing and `X` those of stragglers; all five are this project's. `speedup.CATALOGUE["4.12"].expression` is the SymPy
+expression, `speedup.formula(mode, server, ...)` the time of a whole run.
 
 ## Symbols
 

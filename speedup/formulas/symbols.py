@@ -58,6 +58,13 @@ S = _count("S")
 X = Symbol("X", positive=True)
 f_max = Symbol("f_max", positive=True)
 f_min = Symbol("f_min", nonnegative=True)
+t_min = _duration("t_min")
+t_serve = _duration("t_serve")
+B = _count("B")
+H = _count("H")
+K = _count("K")
+r_sum = _count("r_sum")
+r_min = _count("r_min")
 
 QUANTITIES = (
     Quantity(N, "1", "N", "workers"),
@@ -81,6 +88,15 @@ QUANTITIES = (
     Quantity(X, "1/s", "X", "throughput: batches by second"),
     Quantity(f_max, "1", r"f_{\max}", "largest share of the weights on one unit of a distributed server"),
     Quantity(f_min, "1", r"f_{\min}", "smallest share of the weights on one unit of a distributed server"),
+    Quantity(
+        t_min, "s", r"t_{\min}", "shortest gradient, where gradients take shifted exponential times of mean t_grad"
+    ),
+    Quantity(t_serve, "s", r"t_{\mathrm{serve}}", "work of one server for one gradient of all weights"),
+    Quantity(B, "1", "B", "backup workers: the slowest of N, whose gradients are dropped"),
+    Quantity(H, "1", "H", "local steps between two rounds of communication"),
+    Quantity(K, "1", "K", "servers among which the weights are shared out"),
+    Quantity(r_sum, "1", r"r_{\Sigma}", "sum of the speeds of the workers; 1 is that of one with t_grad"),
+    Quantity(r_min, "1", r"r_{\min}", "speed of the slowest worker; 1 is that of one with t_grad"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}
