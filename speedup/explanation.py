@@ -288,7 +288,7 @@ def _beyond_the_thesis(plan: Estimate, inputs: Inputs) -> Expr:
         raise PlanError('overlap = "layers" is worked out layer by layer and has no formula. Use overlap="full".')
     expression = run_of_exchanges(plan.mode, plan.server, plan.schedule, norm=practice.overlap.kind is OverlapKind.NORM)
     unused = {symbols.H: 1} if practice.local_steps == 1 else {}
-    unused |= {} if practice.backup else {symbols.K: 0}
+    unused |= {} if practice.backup else {symbols.B: 0}
     unused |= {} if practice.overlap else {symbols.omega: 0}
     return expression.subs(unused)
 
@@ -320,7 +320,7 @@ def _values(plan: Estimate, inputs: Inputs, rule: PlacementRule) -> dict[Symbol,
         symbols.t_intra: practice.t_intra_s,
         symbols.L: layers(inputs),
         symbols.H: practice.local_steps,
-        symbols.K: min(practice.backup, plan.workers - 1),
+        symbols.B: min(practice.backup, plan.workers - 1),
         symbols.f_back: backward_share(inputs),
         symbols.omega: practice.overlap.value,
         symbols.gamma: practice.overlap.value,

@@ -37,6 +37,10 @@ def numeric(expression: sympy.Basic, arguments: tuple[sympy.Symbol, ...]) -> Cal
     strangers = expression.free_symbols - set(arguments)
     if strangers:
         raise ValueError(f"expression has symbols that are no arguments: {sorted(map(str, strangers))}")
+    # Only SciPy has harmonic numbers, and it is loaded by those who need it. SymPy prints them as a sum without the
+    # parentheses that a factor before it needs.
+    modules = ["scipy", "numpy"] if expression.has(sympy.harmonic) else "numpy"
+    expression = expression.replace(sympy.harmonic, lambda n: sympy.polygamma(0, n + 1) + sympy.EulerGamma)
     # No cse: it pulls 1/N out of floor(D/N), and 237 * (1/237) is below 1.
-    function: Callable[..., Any] = sympy.lambdify(arguments, expression, modules="numpy", cse=False)
+    function: Callable[..., Any] = sympy.lambdify(arguments, expression, modules=modules, cse=False)
     return function

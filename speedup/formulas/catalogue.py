@@ -10,7 +10,7 @@ import sympy
 from sympy import Contains, Eq, Expr, Interval, Symbol, Tuple
 
 from speedup.errors import PlanError
-from speedup.formulas import asynchronous, directions, exact, exchanges, queueing, synchronous
+from speedup.formulas import asynchronous, directions, exact, exchanges, queueing, stragglers, synchronous
 from speedup.formulas.symbols import (
     LATEX_NAMES,
     D,
@@ -50,8 +50,8 @@ class Equation:
 
     Attributes:
         id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
-            unequal shares, ``U`` for those of unequal directions, ``Q`` for those of queueing, which are this
-            project's.
+            unequal shares, ``U`` for those of unequal directions, ``Q`` for those of queueing, ``X`` for those of
+            stragglers, which are this project's.
         title: What it gives.
         symbol: Left-hand side.
         expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
@@ -124,6 +124,22 @@ def _queueing_entries() -> tuple[Equation, ...]:
         entry("Q.4", "throughput, central, balanced-job lower bound", "X^LOWER", q.throughput_balanced_lower),
         entry("Q.5", "throughput, distributed, equal shares, out of step", X, q.throughput_distributed),
         entry("Q.6", "asynchronous run from its throughput", t_train, q.t_train_from_rate),
+    )
+
+
+def _straggler_entries() -> tuple[Equation, ...]:
+    s, entry = stragglers, _entry
+    return (
+        entry("X.1", "slowest gradient, shifted exponential times", t_iter, s.t_slowest),
+        entry("X.2", "slowest gradient but backup workers, shifted exponential times", t_iter, s.t_slowest_but_backup),
+        entry("X.3", "synchronous run, local steps", t_train, s.t_train_local_steps),
+        entry("X.4", "gradients of a whole batch each, unequal workers", t_iter, s.t_join_unequal),
+        entry(
+            "X.5", "gradient of one batch, unequal workers, parts in proportion to speeds", t_iter, s.t_split_unequal
+        ),
+        entry("X.6", "gradient of one batch, unequal workers, equal parts", t_iter, s.t_split_equal_parts),
+        entry("X.7", "throughput, asynchronous, unequal workers", X, s.throughput_unequal),
+        entry("X.8", "throughput, servers that work, asymptotic upper bound", "X^MAX", s.throughput_served_bound),
     )
 
 
@@ -219,7 +235,14 @@ def _entries() -> tuple[Equation, ...]:
 
 
 CATALOGUE: dict[str, Equation] = {
-    equation.id: equation for equation in (*_entries(), *_entries_apart(), *_queueing_entries(), *_exchange_entries())
+    equation.id: equation
+    for equation in (
+        *_entries(),
+        *_entries_apart(),
+        *_queueing_entries(),
+        *_exchange_entries(),
+        *_straggler_entries(),
+    )
 }
 
 _ITERATION = {

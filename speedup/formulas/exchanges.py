@@ -10,9 +10,9 @@ from __future__ import annotations
 from sympy import Expr, Max, Min, Piecewise, Rational, ceiling, floor, log
 
 from speedup.formulas.symbols import (
+    B,
     D,
     H,
-    K,
     L,
     N,
     a,
@@ -184,17 +184,17 @@ def t_iter_hidden(
 
 
 def t_train_exchanges(
-    t_net: Expr = t_net, N: Expr = N, D: Expr = D, t_grad: Expr = t_grad, H: Expr = H, K: Expr = K
+    t_net: Expr = t_net, N: Expr = N, D: Expr = D, t_grad: Expr = t_grad, H: Expr = H, B: Expr = B
 ) -> Expr:
     r"""Return a run of iterations that all workers take part in, with an exchange every H of them [s], equation O.3.
 
-    .. math:: t_{train} = I\,t_{grad} + \lceil I / H \rceil\,t_{net}, \qquad I = \lceil D / (N - K) \rceil
+    .. math:: t_{train} = I\,t_{grad} + \lceil I / H \rceil\,t_{net}, \qquad I = \lceil D / (N - B) \rceil
 
-    The gradients of K workers are not waited for, and are lost. sync-split has t_grad / N and I = D. Sources: Stich,
+    The gradients of B workers are not waited for, and are lost. sync-split has t_grad / N and I = D. Sources: Stich,
     *Local SGD converges fast and communicates little*, 2019; Chen et al., *Revisiting distributed synchronous SGD*,
     2016.
     """
-    iterations = ceiling(D / (N - K))
+    iterations = ceiling(D / (N - B))
     return iterations * t_grad + ceiling(iterations / H) * t_net
 
 

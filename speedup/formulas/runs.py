@@ -10,7 +10,7 @@ from sympy import Expr, Min, ceiling
 
 from speedup.formulas import exchanges
 from speedup.formulas.catalogue import CATALOGUE, iteration
-from speedup.formulas.symbols import D, H, K, N, gamma, r, t_grad, t_net
+from speedup.formulas.symbols import B, D, H, N, gamma, r, t_grad, t_net
 from speedup.plans import Collective, Schedule, ServerKind, UpdateMode, gradients_alone
 
 if TYPE_CHECKING:
@@ -71,5 +71,5 @@ def run_of_exchanges(mode: UpdateMode, server: ServerKind, schedule: Schedule, *
     own = t_grad / N if split else t_grad
     given = t_net if gradients_alone(server, schedule) else t_net / 2
     overlapped = exchanges.t_iter_norm(given, own, gamma) if norm else exchanges.t_iter_hidden(given, own)
-    iterations = D if split else ceiling(D / (N - K))
+    iterations = D if split else ceiling(D / (N - B))
     return iterations * own + ceiling(iterations / H) * (overlapped - own + t_net - given)

@@ -62,7 +62,6 @@ k = _count("k")
 r = _count("r")
 L = _count("L")
 H = _count("H")
-K = Symbol("K", nonnegative=True)
 a = Symbol("a", nonnegative=True)
 a_intra = Symbol("a_intra", nonnegative=True)
 t_intra = Symbol("t_intra", nonnegative=True)
@@ -70,6 +69,11 @@ t_net = _duration("t_net")
 omega = Symbol("omega", nonnegative=True)
 gamma = Symbol("gamma", positive=True)
 f_back = Symbol("f_back", positive=True)
+t_min = _duration("t_min")
+t_serve = _duration("t_serve")
+B = Symbol("B", nonnegative=True)
+r_sum = _count("r_sum")
+r_min = _count("r_min")
 
 QUANTITIES = (
     Quantity(N, "1", "N", "workers"),
@@ -101,10 +105,16 @@ QUANTITIES = (
     Quantity(t_net, "s", r"t_{\mathrm{net}}", "exchange of all gradients, if nothing else goes on"),
     Quantity(L, "1", "L", "layers, or buckets, whose gradients are sent one after another"),
     Quantity(H, "1", "H", "steps of a worker between two exchanges"),
-    Quantity(K, "1", "K", "backup workers, whose gradients are not waited for"),
     Quantity(f_back, "1", "f", "share of the backward pass in t_grad"),
     Quantity(omega, "1", r"\omega", "share that is hidden of what could be hidden"),
     Quantity(gamma, "1", r"\gamma", "exponent of overlap"),
+    Quantity(
+        t_min, "s", r"t_{\min}", "shortest gradient, where gradients take shifted exponential times of mean t_grad"
+    ),
+    Quantity(t_serve, "s", r"t_{\mathrm{serve}}", "work of one server for one gradient of all weights"),
+    Quantity(B, "1", "B", "backup workers: the slowest of N, whose gradients are dropped"),
+    Quantity(r_sum, "1", r"r_{\Sigma}", "sum of the speeds of the workers; 1 is that of one with t_grad"),
+    Quantity(r_min, "1", r"r_{\min}", "speed of the slowest worker; 1 is that of one with t_grad"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}

@@ -50,8 +50,34 @@ def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike, *, up_rat
         >>> mva_throughput(3, 1.0, 0.1).round(4)
         array([0.8333, 1.6438, 2.4279])
     """
-    z, s = np.broadcast_arrays(np.asarray(t_grad, dtype=np.float64), np.asarray(t_comm, dtype=np.float64))
-    s = np.stack([up_ratio * s, (2 - up_ratio) * s])
+    s = np.asarray(t_comm, dtype=np.float64)
+    return stations_throughput(workers, t_grad, [up_ratio * s, (2 - up_ratio) * s])
+
+
+def stations_throughput(workers: int, t_grad: ArrayLike, demands: Sequence[ArrayLike]) -> Floats:
+    r"""Return the throughput of 1 to N equal workers that pass any stations one after another [batches/s].
+
+    .. math:: R_d(n) = s_d\,(1 + q_d(n-1)), \qquad X(n) = \frac{n}{Z + \sum_d R_d(n)}, \qquad q_d(n) = X(n)\,R_d(n)
+
+    Exact for stations that share their rate equally, and for those that serve one after another in exponential times.
+
+    Args:
+        workers: Largest number of workers N.
+        t_grad: Mean gradient time Z [s]; arrays broadcast.
+        demands: Mean time :math:`s_d` of a visit at each station, when nobody else is there [s].
+
+    Returns:
+        X(1) to X(N) along the first axis.
+
+    Source:
+        M. Reiser, S. S. Lavenberg: Mean-value analysis of closed multichain queuing networks. J. ACM 27 (1980).
+
+    Example:
+        >>> stations_throughput(2, 1.0, [0.1, 0.3, 0.1]).round(4)
+        array([0.6667, 1.2712])
+    """
+    z, *visits = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in (t_grad, *demands)))
+    s = np.stack(visits)
     rates, queue = np.empty((workers, *z.shape)), np.zeros(s.shape)
     for n in range(1, workers + 1):
         residence = s * (1 + queue)
@@ -86,7 +112,9 @@ def approximate_throughput(workers: ArrayLike, t_grad: ArrayLike, t_comm: ArrayL
     return np.asarray(n / (z + 2 * residence))
 
 
-def shared_stations_throughput(workers: int, t_grad: float, t_comm: float, links: float) -> Floats:
+def shared_stations_throughput(
+    workers: int, t_grad: float, t_comm: float, links: float, *, serving: float = 0.0
+) -> Floats:
     r"""Return the throughput of 1 to N equal workers with a sharded server [batches/s].
 
     n workers that pull at once from :math:`m` equal shards, each as fast as a worker's own link, move
@@ -97,13 +125,15 @@ def shared_stations_throughput(workers: int, t_grad: float, t_comm: float, links
         f_Z(j) = \frac{Z^j}{j!}, \quad f_s(j) = \prod_{i=1}^{j} \frac{s}{\min(i, m)} .
 
     Of unequal shards the largest decides, :math:`m = 1 / \max_i f_i`: exact while all workers pull at once, close
-    otherwise. :math:`m = 1` is a central server.
+    otherwise. :math:`m = 1` is a central server. Work of the shards is a station more, of constant rate, as each worker
+    needs all of them: :math:`f_p(j) = p^j`.
 
     Args:
         workers: Largest number of workers N.
         t_grad: Mean gradient time [s].
         t_comm: Mean time of one transfer of all weights [s].
         links: m, at least 1.
+        serving: p, work of a shard for each visit of a worker [s].
 
     Returns:
         X(1) to X(N), shape (N,).
@@ -122,6 +152,8 @@ def shared_stations_throughput(workers: int, t_grad: float, t_comm: float, links
         delay = np.append(0.0, np.cumsum(np.log(t_grad) - np.log(count)))
         station = np.append(0.0, np.cumsum(np.log(t_comm) - np.log(np.minimum(count, links))))
     constant = _log_convolve(_log_convolve(station, station), delay)
+    if serving:
+        constant = _log_convolve(constant, np.arange(workers + 1) * np.log(serving))
     return np.exp(constant[:-1] - constant[1:])
 
 
