@@ -144,7 +144,7 @@ def estimate(
     from speedup.kinds import EXPECTED  # noqa: PLC0415
 
     if schedule is not None and server in {"distributed", "allreduce"}:
-        raise PlanError(f'--schedule "{schedule}" belongs to a server; {server} has none.')
+        raise PlanError(f'--schedule "{schedule}" belongs to a central server; {server} has none.')
     table = speedup.estimate(
         profile,
         workers=range(1, _largest("--workers", workers) + 1),
