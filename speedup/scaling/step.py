@@ -92,8 +92,6 @@ class AllReduceStep:
                 f"servers = {runs.servers.max():g} in run {int(runs.servers.argmax()) + 1}; the model "
                 f'"{self.name}" is of an all-reduce, which has none. Fit the model "servers" or "async".'
             )
-        if runs.workers.max() == 1:
-            raise FitError("all runs have 1 worker, which says nothing about a network. Measure one with 2 workers.")
         return fit_equation(self.name, _equation, runs)
 
 
