@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speedup.errors import FitError
+from speedup.scaling.equation import FittedEquation
 from speedup.scaling.models import LEVEL
 from speedup.scaling.posterior import linearise
 from speedup.scaling.runs import Runs
@@ -16,7 +17,7 @@ from speedup.units import QUANTILE, positive, whole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from speedup.scaling.equation import FittedEquation
+    from speedup.scaling.models import Fitted
 
     Floats = NDArray[np.float64]
 
@@ -58,18 +59,22 @@ class Suggestion:
         )
 
 
-def candidates(runs: Runs, largest: int) -> Runs:
-    """Return runs that could be measured: shaped like those there are, with up to so many workers.
+def candidates(runs: Runs, largest: int, wanted: Runs) -> Runs:
+    """Return runs that could be measured: filled like those there are, with up to so many workers.
 
     Numbers of workers are powers of two and halfway between, in machines filled as in the runs, with the batch and the
-    number of servers that most of them have.
+    number of servers of the plan wanted.
 
     Args:
         runs: The runs there are.
         largest: Largest number of workers.
+        wanted: The plan whose prediction counts, one run.
+
+    Raises:
+        UnitError: The number is no whole number of at least 1.
 
     Example:
-        >>> candidates(Runs.of(workers=[1, 2], batch=32), 8).workers
+        >>> candidates(Runs.of(workers=[1, 2], batch=32), 8, Runs.of(workers=[16], batch=32)).workers
         array([1., 2., 3., 4., 6., 8.])
     """
     count = whole("max-workers", largest)
@@ -82,8 +87,8 @@ def candidates(runs: Runs, largest: int) -> Runs:
         workers=n,
         machines=np.ceil(n / fill),
         fullest=np.minimum(n, fill),
-        servers=usual(runs.servers),
-        batch=usual(runs.batch),
+        servers=wanted.servers[0],
+        batch=wanted.batch[0],
     )
     _, first = np.unique(made.plans, axis=0, return_index=True)
     return made.take(np.sort(first))
@@ -101,7 +106,7 @@ def usual(values: Floats) -> float:
 
 
 def suggest(
-    fitted: FittedEquation, options: Runs, wanted: Runs, *, budget_worker_s: float | None = None, steps: int = STEPS
+    fitted: Fitted, options: Runs, wanted: Runs, *, budget_worker_s: float | None = None, steps: int = STEPS
 ) -> tuple[Suggestion, ...]:
     r"""Return the runs worth measuring, the best first.
 
@@ -130,8 +135,8 @@ def suggest(
         >>> best.workers, best.half_width_after < best.half_width
         (8, True)
     """
-    if not hasattr(fitted, "posterior"):
-        raise FitError(f'the model "{fitted.name}" has no posterior to plan with; use "speedup", "servers" or "async".')
+    if not isinstance(fitted, FittedEquation):
+        raise FitError(f'the model "{fitted.name}" has no posterior to plan with; use "speedup" or "servers".')
     cost = options.workers * fitted.predict(options).step_s * whole("steps", steps)
     before, after = _variances(fitted, options, wanted)
     gain = before - after
