@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -95,6 +95,14 @@ class Model:
     ] = None
     local_steps: Annotated[int, Parameter(help="Steps of a worker between two exchanges.")] = 1
     backup: Annotated[int, Parameter(help="Workers whose gradients an iteration does not wait for.")] = 0
+    speeds: Annotated[
+        list[float], Parameter(consume_multiple=True, help="Of each worker; 1 is that of one with t_grad.")
+    ] = field(default_factory=list)
+    staleness: Annotated[int | None, Parameter(help="Iterations that an async worker may be ahead of the slowest.")] = (
+        None
+    )
+    t_serve: Annotated[float, Parameter(help="What one server works for one gradient of all weights [s].")] = 0.0
+    t_update: Annotated[float, Parameter(help="What it works once an iteration [s].")] = 0.0
 
 
 _MODEL = Model()

@@ -20,6 +20,8 @@ from speedup.profile import Profile, Provenance, Timing
 from speedup.units import not_negative, positive, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from speedup.payloads import Encoding, Traffic
@@ -303,6 +305,10 @@ def gather(
     local_steps: int = 1,
     backup: int = 0,
     shards: int | None = None,
+    speeds: Sequence[float] = (),
+    staleness: int | None = None,
+    t_serve: float = 0.0,
+    t_update: float = 0.0,
 ) -> Inputs:
     """Settle t_grad and t_comm and their spread: a number given beats the profile's.
 
@@ -343,6 +349,10 @@ def gather(
         local_steps=local_steps,
         backup=backup,
         shards=shards,
+        speeds=tuple(speeds),
+        staleness=staleness,
+        t_serve_s=t_serve,
+        t_update_s=t_update,
     )
     return Inputs(
         gradient,

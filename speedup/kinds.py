@@ -82,7 +82,7 @@ def _servers(words: str | Iterable[str] | None, method: str, practice: Practice)
 
 def _modes(words: str | Iterable[str] | None, practice: Practice) -> tuple[UpdateMode, ...]:
     chosen = some_of("modes", words, TRAINING_MODES)
-    if practice.usual:
+    if not practice.in_step:
         return chosen
     in_step = tuple(one for one in chosen if one is not UpdateMode.ASYNC)
     if not in_step:
@@ -147,8 +147,8 @@ def check_plan_words(
         )
     if method in {"thesis", "simulation"} and not practice.usual:
         raise PlanError(
-            f'method = "{method}" has no overlap, machines of several accelerators, local steps or backup workers. '
-            'Use method="auto".'
+            f'method = "{method}" has no overlap, machines of several accelerators, local steps, backup or unequal '
+            'workers, bounded staleness or servers that work. Use method="auto".'
         )
     chosen_servers = _servers(servers, method, practice)
     named = schedules is not None and schedules != EXPECTED

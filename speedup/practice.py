@@ -1,4 +1,4 @@
-"""How training is done besides its plan: machines of several accelerators, overlap, local steps, backup workers."""
+"""How training is done besides its plan: machines, overlap, local steps, backup workers, unequal workers, servers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from speedup.errors import PlanError, UnitError
-from speedup.units import not_negative, whole
+from speedup.units import not_negative, positive, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from speedup.cluster import Link
 
 BACKWARD = 2 / 3
@@ -98,6 +100,10 @@ class Practice:
         local_steps: Steps of every worker between two exchanges, H.
         backup: Workers whose gradients are not waited for, K.
         shards: Machines that hold a shard each, k; None for as many as workers.
+        speeds: Of each worker, in the order in which they are taken; 1 is that of one with t_grad. Empty if all are.
+        staleness: Iterations that an asynchronous worker may be ahead of the slowest; None for any number.
+        t_serve_s: What one server works for one gradient of all weights [s]; k servers work k times as fast.
+        t_update_s: What it works once an iteration [s]; out of step once a gradient.
 
     Raises:
         UnitError: A number is out of its range.
@@ -110,6 +116,10 @@ class Practice:
     local_steps: int = 1
     backup: int = 0
     shards: int | None = None
+    speeds: tuple[float, ...] = ()
+    staleness: int | None = None
+    t_serve_s: float = 0.0
+    t_update_s: float = 0.0
 
     def __post_init__(self) -> None:
         whole("per_machine", self.per_machine)
@@ -117,13 +127,27 @@ class Practice:
         whole("backup", self.backup, minimum=0)
         not_negative("t_intra", self.t_intra_s, "s")
         not_negative("latency_intra", self.latency_intra_s, "s")
+        not_negative("t_serve", self.t_serve_s, "s")
+        not_negative("t_update", self.t_update_s, "s")
         if self.shards is not None:
             whole("shards", self.shards)
+        if self.staleness is not None:
+            whole("staleness", self.staleness, minimum=0)
+        for index, speed in enumerate(self.speeds):
+            positive(f"speeds[{index}]", speed, "", advice="1 is a worker for which t_grad holds, 2 one twice as fast.")
+        if self.speeds and self.backup:
+            raise PlanError("speeds and backup were both given; backup workers are known for equal workers alone.")
+
+    @property
+    def in_step(self) -> bool:
+        """Whether something is done that only iterations have which all workers take part in."""
+        return bool(self.overlap) or self.per_machine > 1 or self.local_steps > 1 or self.backup > 0
 
     @property
     def usual(self) -> bool:
-        """Whether iterations are those of the thesis: one exchange a step, of all workers, hiding nothing."""
-        return not self.overlap and self.per_machine == self.local_steps == 1 and not self.backup
+        """Whether it is what the thesis does: equal workers, an exchange a step, hiding nothing, servers at no cost."""
+        alike = not self.speeds and self.staleness is None
+        return alike and not self.in_step and not self.t_serve_s and not self.t_update_s
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a plain dictionary."""
@@ -135,6 +159,10 @@ class Practice:
             "local_steps": self.local_steps,
             "backup": self.backup,
             "shards": self.shards,
+            "speeds": list(self.speeds),
+            "staleness": self.staleness,
+            "t_serve_s": self.t_serve_s,
+            "t_update_s": self.t_update_s,
         }
 
 
@@ -153,6 +181,10 @@ class PracticeOptions(TypedDict, total=False):
         local_steps: Steps between two exchanges, H.
         backup: Workers whose gradients an iteration does not wait for, K.
         shards: Machines that hold a shard each, k; as many as workers if left out.
+        speeds: Of each worker, in the order in which they are taken; 1 is that of one with t_grad.
+        staleness: Iterations that an asynchronous worker may be ahead of the slowest; any number if left out.
+        t_serve: What one server works for one gradient of all weights [s].
+        t_update: What it works once an iteration [s].
     """
 
     overlap: str | float | Overlap
@@ -161,3 +193,7 @@ class PracticeOptions(TypedDict, total=False):
     local_steps: int
     backup: int
     shards: int | None
+    speeds: Sequence[float]
+    staleness: int | None
+    t_serve: float
+    t_update: float

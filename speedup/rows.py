@@ -12,6 +12,7 @@ from speedup.cluster import MeasuredLink
 from speedup.errors import PlanError
 from speedup.exchange import Exchange, Exchanges
 from speedup.kinds import AVERAGED
+from speedup.laws import LawKind
 from speedup.placement import place
 from speedup.plans import (
     THESIS_SERVERS,
@@ -140,7 +141,17 @@ class RowMaker:
     known: dict[tuple[Callable[..., Any], bool], Floats] = field(default_factory=dict)
 
     def rows(self, kind: Family) -> Rows:
-        """Return the rows of a kind of plan."""
+        """Return the rows of a kind of plan.
+
+        Raises:
+            PlanError: There is no speed for every worker.
+        """
+        speeds = self.inputs.practice.speeds
+        if speeds and self.counts.max() > len(speeds):
+            raise PlanError(
+                f"speeds has {len(speeds)} values, but there are up to {self.counts.max()} workers; give one for each, "
+                "or fewer workers."
+            )
         if kind.mode is UpdateMode.SEQUENTIAL:
             return self._by_formula(kind)
         if kind.server not in THESIS_SERVERS or not self.inputs.practice.usual:
@@ -238,14 +249,20 @@ class RowMaker:
 
     def _straggler_s(self, mode: UpdateMode, *, steps: int = 1) -> Floats | float:
         """Return how much longer than the mean the slowest worker computes in an iteration [s]."""
-        law = self.inputs.grad_law
-        if mode is UpdateMode.ASYNC or self.method in FORMULAS or not law.cv:
+        law, speeds = self.inputs.grad_law, self.inputs.practice.speeds
+        if self.method in FORMULAS:
+            law = replace(law, cv=0.0, kind=LawKind.CONSTANT, samples_s=())
+        if mode is UpdateMode.ASYNC or not (law.cv or speeds):
             return 0.0
-        from speedup.queueing.stragglers import kth_s, local_steps_law  # noqa: PLC0415 - only where times vary
+        from speedup.queueing.stragglers import join_s, kth_s, local_steps_law, split_s  # noqa: PLC0415 - SciPy
 
-        several = local_steps_law(law, steps)
-        slowest = kth_s(self.counts, several, self._unawaited) / several.mean_s
-        return np.asarray((slowest - 1) * self._computed_s(mode))
+        several, computed = local_steps_law(law, steps), self._computed_s(mode)
+        if not speeds:
+            return np.asarray((kth_s(self.counts, several, self._unawaited) / several.mean_s - 1) * computed)
+        rule = split_s if mode is UpdateMode.SYNC_SPLIT else join_s
+        slowest = np.array([rule(speeds[:count], several) for count in self.counts]) / several.mean_s
+        whole = computed * (self._workers if mode is UpdateMode.SYNC_SPLIT else 1.0)
+        return np.asarray(slowest * whole - computed)
 
     @property
     def _unawaited(self) -> Integers:
@@ -257,9 +274,9 @@ class RowMaker:
         shares = self.shares if kind.server is ServerKind.DISTRIBUTED else (0.0, 0.0)
         exchanges = Exchanges(self.inputs, kind.server, kind.schedule, kind.collective, shares)
         exchange = exchanges.of(self.counts)
-        computed = self._computed_s(kind.mode)
+        computed, served = self._computed_s(kind.mode), self._served_s(kind)
         straggling = self._straggler_s(kind.mode, steps=self.inputs.practice.local_steps) * np.ones(len(self.counts))
-        times, hidden = self._iterations(kind.mode, exchanges, exchange, computed, straggling)
+        times, hidden = self._iterations(kind.mode, exchanges, exchange, computed, straggling, served)
         rows = Rows(
             time_s=times,
             t_grad_worker_s=computed,
@@ -273,7 +290,7 @@ class RowMaker:
         if self.method in FORMULAS or not (self.inputs.doubt or self.inputs.varies):
             return rows
         scaled = 1 + _STEP
-        longer, _ = self._iterations(kind.mode, exchanges, exchange, computed * scaled, straggling * scaled)
+        longer, _ = self._iterations(kind.mode, exchanges, exchange, computed * scaled, straggling * scaled, served)
         iterations = self._iteration_count(kind.mode)
         spread = self.inputs.grad_law.cv * computed / (times / iterations) / np.sqrt(iterations)
         low, high = self._interval(times, longer, spread)
@@ -295,45 +312,91 @@ class RowMaker:
         awaited = self.counts - self._unawaited
         return np.asarray(self.batches if mode is UpdateMode.SYNC_SPLIT else np.ceil(self.batches / awaited))
 
+    def _served_s(self, kind: Family) -> Floats:
+        """Return what servers work in an iteration for all workers in step [s]."""
+        practice = self.inputs.practice
+        work = self._workers * practice.t_serve_s + practice.t_update_s
+        return np.asarray(work / self._servers(kind) if kind.server is not ServerKind.ALLREDUCE else 0.0 * work)
+
+    def _servers(self, kind: Family) -> Floats:
+        """Return how many machines, or workers, hold a share of the weights."""
+        shards = self.inputs.practice.shards
+        if kind.server is ServerKind.CENTRAL:
+            return np.ones(len(self.counts))
+        return (
+            self._workers
+            if kind.server is ServerKind.DISTRIBUTED or shards is None
+            else np.full(len(self.counts), float(shards))
+        )
+
     def _iterations(
-        self, mode: UpdateMode, exchanges: Exchanges, exchange: Exchange, computed: Floats, straggling: Floats
+        self,
+        mode: UpdateMode,
+        exchanges: Exchanges,
+        exchange: Exchange,
+        computed: Floats,
+        straggling: Floats,
+        served: Floats,
     ) -> tuple[Floats, Floats]:
         """Return t_train and how much of an exchange is hidden [s]."""
         iterations = self._iteration_count(mode)
         hidden = exchanges.hidden_s(self.counts, exchange, computed)
         rounds = np.ceil(iterations / self.inputs.practice.local_steps)
-        return iterations * (computed + straggling) + rounds * (exchange.time_s - hidden), hidden
+        return iterations * (computed + straggling) + rounds * (exchange.time_s + served - hidden), hidden
 
     def _by_rate(self, kind: Family) -> Rows:
-        """Workers out of step at a sharded server: their own link is a delay, what shards share a queue."""
+        """Workers out of step: their own link is a delay, the links and the work of the servers are stations."""
         from speedup.queueing.mva import approximate_throughput  # noqa: PLC0415 - as in _by_estimator
         from speedup.queueing.rates import constant_cycle_s  # noqa: PLC0415
 
-        computed, moved = self._computed_s(kind.mode), 2 * self._t_comm_s
-        shards = self.counts if self.inputs.practice.shards is None else self.inputs.practice.shards
-        queued = moved / 2 / np.maximum(shards, 1)
-        law = self.inputs.grad_law
+        practice, servers = self.inputs.practice, self._servers(kind)
+        computed, moved = self._computed_s(kind.mode), self._moved_s(kind) * np.ones(len(self.counts))
+        queued, served = moved / 2 / servers, (practice.t_serve_s + practice.t_update_s) / servers
         varies = self.method not in FORMULAS and self.inputs.varies
 
         def times(gradient: Floats) -> Floats:
-            alone = gradient + moved - 2 * queued
-            if not varies:
-                return np.asarray(self.batches / self.counts * constant_cycle_s(self.counts, alone, queued))
-            return np.asarray(self.batches / approximate_throughput(self.counts, alone, queued))
+            alone = self._paced_s(gradient) + moved - 2 * queued
+            if varies or served.any():
+                cycle = self._workers / approximate_throughput(self.counts, alone, queued, queued, served)
+            else:
+                cycle = constant_cycle_s(self.counts, alone, queued)
+            return np.asarray(self.batches / self._workers * np.maximum(cycle, self._bounded_s(gradient, moved)))
 
         found = times(computed)
         rows = Rows(
             time_s=found,
             t_grad_worker_s=computed,
-            equation=["Q.6" if varies else "K.4"],
-            estimator=["mva" if varies else self._exchange_estimator],
+            equation=["Q.6" if varies or served.any() else "K.4"],
+            estimator=["mva" if varies or served.any() else self._exchange_estimator],
             move_s=moved,
         )
         if self.method in FORMULAS or not (self.inputs.doubt or varies):
             return rows
-        spread = law.cv / np.sqrt(self.batches)
+        spread = self.inputs.grad_law.cv / np.sqrt(self.batches)
         low, high = self._interval(found, times(computed * (1 + _STEP)), spread)
         return replace(rows, low=low, high=high)
+
+    def _paced_s(self, gradient: Floats) -> Floats:
+        """Return t_grad of a worker of the mean speed, as the sum of their rates has it [s], X.7."""
+        speeds = self.inputs.practice.speeds
+        if not speeds:
+            return gradient
+        return np.asarray(gradient * self._workers / np.cumsum(speeds)[self.counts - 1])
+
+    def _bounded_s(self, gradient: Floats, moved: Floats) -> Floats | float:
+        """Return the shortest cycle of workers of which none may be far ahead of the others [s]."""
+        staleness = self.inputs.practice.staleness
+        if staleness is None:
+            return 0.0
+        slowest = np.array([min(self.inputs.practice.speeds[:n], default=1.0) for n in self.counts])
+        law = self.inputs.grad_law
+        if self.method in FORMULAS or not law.cv:
+            return np.asarray(gradient / slowest + moved)
+        from speedup.queueing.staleness import stale_rate  # noqa: PLC0415 - as in _by_estimator
+
+        # One bound for those that are alike, and one for the slowest, whom nobody may leave behind.
+        alike = 1 / stale_rate(self.counts, law, staleness, t_comm_s=float(moved[-1]))
+        return np.asarray(np.maximum(alike, gradient / slowest + moved))
 
     def _by_estimator(self, kind: Family) -> Rows:
         from speedup.estimators import answer, speedup_interval  # noqa: PLC0415 - only where times vary

@@ -269,3 +269,59 @@ def test_very_many_workers_are_estimated_as_fewer_are():
         drawn, counted = (next(r for r in together if (r.mode, r.workers) == (mode, n)) for n in (255, 256))
         assert (drawn.method, counted.method) == ("recursion", "order-statistics")
         assert counted.t_iter_s == pytest.approx(drawn.t_iter_s, rel=0.01)
+
+
+def drawn_speedup(speeds, mode, cv=0.0):
+    options = {"t_grad": 1.0, "t_comm": 1e-9, "cv_grad": cv, "workers": len(speeds), "batches": 600 * len(speeds)}
+    servers = "central" if mode == "async" else "allreduce"
+    return estimate(**options, modes=mode, servers=servers, schedules="fair", speeds=speeds)[0]
+
+
+@given(speeds=st.lists(st.floats(0.25, 4.0), min_size=1, max_size=12))
+def test_unequal_workers_join_at_the_slowest_split_by_their_speeds_and_add_up_out_of_step(speeds):
+    assert drawn_speedup(speeds, "sync-join").speedup == pytest.approx(len(speeds) * min(speeds), rel=1e-6)
+    assert drawn_speedup(speeds, "sync-split").speedup == pytest.approx(sum(speeds), rel=1e-6)
+    assert drawn_speedup(speeds, "async").speedup == pytest.approx(sum(speeds), rel=1e-6)
+
+
+def test_unequal_workers_whose_times_vary_are_what_drawing_them_gives():
+    speeds, cv = (1.0, 1.0, 0.5, 2.0), 0.3
+    draws = np.random.default_rng(2).gamma(1 / cv**2, cv**2, (60_000, 4)) / speeds
+    found = drawn_speedup(speeds, "sync-join", cv)
+    assert found.t_iter_s == pytest.approx(draws.max(axis=1).mean(), rel=0.01)
+
+
+def test_bounded_staleness_lies_between_lockstep_and_none():
+    options = {"t_grad": 1.0, "t_comm": 0.01, "cv_grad": 0.4, "workers": 32, "batches": 3200, "servers": "distributed"}
+    free = estimate(**options, modes="async")[0].time_s
+    bounded = [estimate(**options, modes="async", staleness=s)[0].time_s for s in (0, 1, 3, 30)]
+    in_step = estimate(**options, modes="sync-join")[0].time_s
+    assert bounded == sorted(bounded, reverse=True)
+    assert bounded[0] == pytest.approx(in_step, rel=0.02)
+    assert bounded[-1] == pytest.approx(free, rel=0.03)
+    # Nobody may leave a worker of half the speed behind.
+    slow = estimate(**options, modes="async", staleness=3, speeds=[1.0] * 31 + [0.5])[0]
+    assert slow.t_iter_s == pytest.approx(2.02, rel=0.01)
+
+
+def test_a_server_that_works_for_every_gradient_limits_workers_in_step_and_out_of_step():
+    options = {
+        "t_grad": 1.0,
+        "t_comm": 0.001,
+        "workers": 64,
+        "batches": 6400,
+        "servers": "central",
+        "schedules": "best",
+    }
+    in_step = estimate(**options, modes="sync-join", t_serve=0.02, t_update=0.1)[0]
+    alone = estimate(**options, modes="sync-join")[0]
+    assert in_step.t_iter_s - alone.t_iter_s == pytest.approx(64 * 0.02 + 0.1, rel=1e-6)
+    out_of_step = estimate(**options, modes="async", t_serve=0.05)[0]
+    assert out_of_step.batches / out_of_step.time_s == pytest.approx(1 / 0.05, rel=0.03)
+
+
+def test_speeds_are_given_for_every_worker():
+    with pytest.raises(SpeedupError, match="speeds has 2 values"):
+        estimate(t_grad=1.0, t_comm=0.1, workers=3, speeds=(1.0, 0.5))
+    with pytest.raises(SpeedupError, match=r"speeds\[1\]"):
+        estimate(t_grad=1.0, t_comm=0.1, workers=2, speeds=(1.0, 0.0))

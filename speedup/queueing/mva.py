@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXACT_CLASSES = 18
 """Unequal workers up to which their network is solved exactly, over 2^N populations."""
+_HALVINGS = 60
 
 
 def mva_throughput(workers: int, t_grad: ArrayLike, t_comm: ArrayLike, *, up_ratio: float = 1.0) -> Floats:
@@ -86,30 +87,38 @@ def stations_throughput(workers: int, t_grad: ArrayLike, demands: Sequence[Array
     return rates
 
 
-def approximate_throughput(workers: ArrayLike, t_grad: ArrayLike, t_comm: ArrayLike) -> Floats:
-    r"""Return the throughput of equal workers for any count at once [batches/s], by Schweitzer's approximation.
+def approximate_throughput(workers: ArrayLike, think: ArrayLike, *demands: ArrayLike) -> Floats:
+    r"""Return the throughput of equal workers for any counts at once [batches/s], by Schweitzer's approximation.
 
-    .. math:: 2 R^2 + R\,(Z - s (N + 1)) - s Z = 0, \qquad X = N / (Z + 2 R)
+    .. math:: X \Bigl(Z + \sum_d \frac{s_d}{1 - \frac{N-1}{N} X s_d}\Bigr) = N
 
-    An arriving transfer finds (N - 1)/N of the mean queue, so that no recursion over the population is needed. Below
-    the exact throughput by at most 3.4 %, at the knee, by less everywhere else (tests/queueing).
+    An arriving transfer finds (N - 1)/N of the mean queue, so that no recursion over the population is needed. For two
+    stations alike it is below the exact throughput by at most 3.4 %, at the knee, and by less everywhere else.
 
     Args:
         workers: Worker counts N; arrays broadcast.
-        t_grad: Mean gradient time [s].
-        t_comm: Mean transfer time [s], the same in both directions.
+        think: Z, what a worker does by itself [s].
+        demands: s_d, its visit to each station [s].
 
     Source:
         P. Schweitzer: Approximate analysis of multiclass closed networks of queues. 1979.
 
     Example:
-        >>> approximate_throughput([1, 2, 3], 1.0, 0.1).round(4)
+        >>> approximate_throughput([1, 2, 3], 1.0, 0.1, 0.1).round(4)
         array([0.8333, 1.6422, 2.4223])
     """
-    n, z, s = (np.asarray(value, dtype=np.float64) for value in (workers, t_grad, t_comm))
-    half = (s * (n + 1) - z) / 4
-    residence = half + np.sqrt(half**2 + s * z / 2)
-    return np.asarray(n / (z + 2 * residence))
+    n, z, *stations = np.broadcast_arrays(*(np.asarray(value, np.float64) for value in (workers, think, *demands)))
+    s = np.stack(stations)
+    others = (n - 1) / n
+    # The root lies below what the busiest station, and what nobody waiting, would allow.
+    with np.errstate(divide="ignore"):
+        high = np.minimum(n / (z + s.sum(axis=0)), 1 / (others * s.max(axis=0)))
+    low = np.zeros_like(high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        taken = middle * (z + (s / (1 - others * middle * s)).sum(axis=0))
+        low, high = np.where(taken < n, middle, low), np.where(taken < n, high, middle)
+    return np.asarray((low + high) / 2)
 
 
 def shared_stations_throughput(
