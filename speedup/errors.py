@@ -39,6 +39,10 @@ class ProfileError(SpeedupError):
     exit_code = 3
 
 
+class FitError(SpeedupError):
+    """Runs that cannot be fitted, or a question that they say nothing about."""
+
+
 class MissingExtraError(SpeedupError, ImportError):
     """An optional part of the installation that is not there."""
 
