@@ -76,7 +76,6 @@ def scaling(rows: Iterable[Row]) -> list[dict[str, object]]:
 def scaling_row(row: Row, typical: Row) -> dict[str, object]:
     """Return one figure; what belongs to the series comes from a row between machines."""
     source = next(key for name, key in SOURCES.items() if row["source"].startswith(name))
-    within = row["scope"] != "internode"
     bandwidth = row["bandwidth_gbps"]
     return {
         "series": row["series_id"].removeprefix(PREFIXES[source]).replace("_", "-"),
@@ -91,7 +90,8 @@ def scaling_row(row: Row, typical: Row) -> dict[str, object]:
         "per_machine": whole(row["gpus_per_node"]),
         "workers": whole(row["workers"]),
         "machines": whole(row["nodes"]),
-        "servers": 0 if within or not row["num_ps"] else whole(row["num_ps"]),
+        # Inside a machine nothing crosses a network, but for an asynchronous server, which is another machine.
+        "servers": whole(row["num_ps"] or "0") if row["scope"] == "internode" or row["sync"] == "async" else 0,
         "dedicated": "yes" if source in {"cm-dare", "ddl-benchmarks"} and typical["arch"] != "allreduce" else "no",
         "throughput": float(row["throughput"]),
         "unit": "steps/s" if row["unit"].startswith("steps") else "samples/s",

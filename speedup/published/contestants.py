@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from speedup.scaling.equation import FitError
+from speedup.scaling.servers import AsynchronousServer, ServerStep
+from speedup.scaling.step import AllReduceStep
 
 if TYPE_CHECKING:
     from speedup.scaling.models import ScalingModel
 
-__all__ = ["FitError", "allreduce", "asynchronous", "laws", "servers"]
+
+def laws() -> tuple[ScalingModel, ...]:
+    """Return the models that others published."""
+    return ()
+
+
+def allreduce() -> tuple[ScalingModel, ...]:
+    """Return the models of an all-reduce."""
+    return (AllReduceStep(), *laws())
+
+
+def servers() -> tuple[ScalingModel, ...]:
+    """Return the models of servers in step."""
+    return (ServerStep(), *laws())
+
+
+def asynchronous() -> tuple[ScalingModel, ...]:
+    """Return the models of an asynchronous server."""
+    return (AsynchronousServer(), *laws())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from speedup.errors import FitError
 from speedup.published import contestants
 from speedup.published.asynchronous import queued_steps
-from speedup.published.judging import ALL, Heading, Score, judge, judge_prediction, overall
+from speedup.published.judging import Heading, Score, judge, judge_prediction, overall
 from speedup.published.nominal import fitted_bandwidth, linear_steps, nominal_steps, paleo_steps, step_times
 from speedup.published.records import Series, mxnet_grid, pollux_aws, scaling_series
 from speedup.published.sources import SCALING_SOURCES
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 CHOSEN_ON = ("bert", "resnet18", "yolov3")
 """Networks of Pollux's traces on which the form of our model was chosen; the others had no part in it."""
-CHOSEN_GROUPS = {True: "all that the form was chosen on", False: "all others"}
+CHOSEN_GROUPS = {True: "chosen on", False: "no part in the choice"}
+TOGETHER = "all runs together"
+"""The group of all runs of a split, each with the same weight."""
 OURS = "speedup"
 """Name of our models on the leaderboard, whatever they are of."""
 
@@ -88,13 +91,18 @@ def predict_parts(model: ScalingModel, runs: Runs, parts: Iterable[tuple[Mask, M
     Raises:
         FitError: The model cannot be fitted to a part.
     """
-    measured, found = list[Floats](), list[Prediction]()
+    found = []
     for fitted, tested in parts:
         asked = runs.take(tested)
-        measured.append(asked.step_s)
-        found.append(model.fit(runs.take(fitted)).predict(asked))
-    columns = zip(*((one.step_s, one.low_s, one.high_s, one.beyond) for one in found), strict=True)
-    return np.concatenate(measured), Prediction(*(np.concatenate(column) for column in columns))
+        found.append((asked.step_s, model.fit(runs.take(fitted)).predict(asked)))
+    return _joined(found)
+
+
+def _joined(found: Sequence[tuple[Floats, Prediction]]) -> tuple[Floats, Prediction]:
+    measured = np.concatenate([steps for steps, _ in found])
+    said = [prediction for _, prediction in found]
+    columns = zip(*((one.step_s, one.low_s, one.high_s, one.beyond) for one in said), strict=True)
+    return measured, Prediction(*map(np.concatenate, columns))
 
 
 def contest(
@@ -103,7 +111,7 @@ def contest(
     groups: Mapping[str, Runs],
     parts: Callable[[Runs], Iterable[tuple[Mask, Mask]]],
 ) -> Iterator[list[Score]]:
-    """Give the scores of each model that can be fitted to all groups.
+    """Give the scores of each model that can be fitted to all groups, and last that of all their runs together.
 
     Args:
         heading: Source, split and quantity; the model's name is put in.
@@ -112,29 +120,31 @@ def contest(
         parts: Which runs of a group to fit, and which to predict.
     """
     for index, model in enumerate(models):
-        own = Heading(heading.source, heading.split, model.name if index else OURS, heading.quantity)
+        own = replace(heading, model=model.name if index else OURS)
         try:
-            yield [judge_prediction(own, name, *predict_parts(model, runs, parts(runs))) for name, runs in groups.items()]
-        except contestants.FitError:
-            # A law with more constants than the split has runs; who is not on the board could not be fitted.
+            found = {name: predict_parts(model, runs, parts(runs)) for name, runs in groups.items()}
+        except FitError:
+            # A law with more constants than the split has runs: who is not on the board could not be fitted.
             continue
+        scores = [judge_prediction(own, name, *one) for name, one in found.items()]
+        yield [*scores, judge_prediction(own, TOGETHER, *_joined(list(found.values())))]
 
 
 def _summed(found: Iterable[list[Score]]) -> list[Score]:
-    return [score for scores in found for score in (overall(scores), *scores)]
+    return [score for scores in found for score in (overall(scores[:-1]), *scores)]
 
 
 def _pollux(split: Split) -> list[Score]:
     heading = Heading("pollux-aws", split.name, OURS, split.quantity)
-    board = list[Score]()
-    for scores in contest(
+    board: list[Score] = []
+    for *scores, together in contest(
         heading, contestants.allreduce(), pollux_aws(), lambda runs: [(split.fitted(runs), split.tested(runs))]
     ):
         chosen = [
             overall([score for score in scores if (score.group in CHOSEN_ON) is which], name)
             for which, name in CHOSEN_GROUPS.items()
         ]
-        board += [overall(scores), *chosen, *scores]
+        board += [overall(scores), *chosen, *scores, together]
     return board
 
 
@@ -153,7 +163,7 @@ def _one_bandwidth(series: Series, steps: Steps, runs: Runs) -> float:
 
 def _rest_of(series: Series, steps: Steps) -> Floats:
     """Return each run between machines as predicted from the bandwidth of the others."""
-    runs, found = series.between, list[Floats]()
+    runs, found = series.between, []
     for fitted, tested in left_out(np.ones(len(runs), dtype=bool)):
         rate = _one_bandwidth(series, steps, runs.take(fitted))
         found.append(steps(series, runs.take(tested), rate))
@@ -185,17 +195,9 @@ def _async_shared(split: str) -> list[Score]:
 
 
 def _async_left_out(split: str) -> list[Score]:
-    heading = Heading("cm-dare", split, "speedup, one bandwidth")
-    scores = [
-        judge(heading, one.name, one.between.step_s, _rest_of(one, queued_steps)) for one in _async_series()
-    ]
-    fitted = contest(
-        Heading("cm-dare", split, OURS),
-        contestants.asynchronous(),
-        {one.name: one.runs for one in _async_series()},
-        lambda runs: left_out(runs.machines > 1),
-    )
-    return [overall(scores), *scores, *_summed(fitted)]
+    runs_of = {one.name: one.runs for one in _async_series()}
+    heading = Heading("cm-dare", split, OURS)
+    return _summed(contest(heading, contestants.asynchronous(), runs_of, lambda runs: left_out(runs.machines > 1)))
 
 
 _ASYNC = {
@@ -215,7 +217,7 @@ def _scaling_of(kind: str) -> dict[str, list[Series]]:
 
 
 def _by_source(heading: Heading, kind: str, predict: Callable[[Series], Floats]) -> list[Score]:
-    scores = list[Score]()
+    scores: list[Score] = []
     for source, many in _scaling_of(kind).items():
         measured = np.concatenate([one.between.step_s for one in many])
         scores.append(judge(heading, source, measured, np.concatenate([predict(one) for one in many])))
@@ -246,7 +248,7 @@ def _left_out(split: str, kind: str) -> list[Score]:
     for law in contestants.laws():
         try:
             scores += _by_source(Heading("scaling", split, law.name), kind, partial(_rest_by_law, law))
-        except contestants.FitError:
+        except FitError:
             continue
     return scores
 

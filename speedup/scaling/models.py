@@ -55,8 +55,13 @@ class Prediction:
 class Fitted(Protocol):
     """A model with its parameters."""
 
-    name: str
-    parameters: tuple[Parameter, ...]
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What was fitted."""
 
     def predict(self, runs: Runs) -> Prediction:
         """Predict the steps of runs, whose ``step_s`` is not read."""
@@ -65,7 +70,9 @@ class Fitted(Protocol):
 class ScalingModel(Protocol):
     """A model before it has seen runs."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name."""
 
     def fit(self, runs: Runs) -> Fitted:
         """Fit the model to measured runs.
