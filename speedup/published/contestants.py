@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from speedup.scaling.rivals import Amdahl, Ernest, Linear, Pollux, UniversalScalability
 from speedup.scaling.servers import AsynchronousServer, ServerStep
 from speedup.scaling.step import AllReduceStep
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def laws() -> tuple[ScalingModel, ...]:
     """Return the models that others published."""
-    return ()
+    return (Pollux(), Ernest(), UniversalScalability(), Amdahl(), Linear())
 
 
 def allreduce() -> tuple[ScalingModel, ...]:
