@@ -536,6 +536,7 @@ def doctor(*, json_: Json = False) -> int:
     return 4 if checkup.problems else 0
 
 
+app.command("speedup.cli_fit:fit", name="fit")
 app.command("speedup.cli_train:train", name="train")
 app.command("speedup.cli_cluster:transport", name="transport")
 app.command("speedup.cli_cluster:run", name="run")

@@ -78,7 +78,7 @@ def fit_equation(name: str, build: Build, runs: Runs) -> FittedEquation:
         runs: The runs.
 
     Raises:
-        FitError: There are fewer than ``USABLE`` runs, or a value of one is out of its range.
+        FitError: See ``check_usable``.
     """
     check_usable(runs)
 
@@ -131,7 +131,7 @@ def check_usable(runs: Runs) -> None:
     """Check that runs can be fitted.
 
     Raises:
-        FitError: They are fewer than ``USABLE``, or a value of one is out of its range.
+        FitError: They are fewer than ``USABLE``, all of one worker or of one plan, or a value is out of its range.
     """
     if len(runs) < USABLE:
         raise FitError(f"runs = {len(runs)}; a fit needs at least {USABLE}. Measure another, with other workers.")
@@ -139,6 +139,13 @@ def check_usable(runs: Runs) -> None:
         _check(name, getattr(runs, name), getattr(runs, name) >= least, f"at least {least:g}")
     for name, unit in (("batch", "samples"), ("step_s", "s")):
         _check(name, getattr(runs, name), getattr(runs, name) > 0, f"above 0 {unit}")
+    if runs.workers.max() == 1:
+        raise FitError("all runs have 1 worker, which says nothing about scaling. Measure one with 2 workers.")
+    if len(np.unique(runs.plans, axis=0)) < USABLE:
+        raise FitError(
+            f"all {len(runs)} runs are of one plan ({runs.workers[0]:g} workers, batch {runs.batch[0]:g}), which says "
+            "nothing about another. Measure one with fewer workers."
+        )
 
 
 def _check(name: str, values: Floats, allowed: object, what: str) -> None:

@@ -57,11 +57,11 @@ class Fitted(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name."""
+        """Name of the model."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What was fitted."""
+        """Its parameters."""
 
     def predict(self, runs: Runs) -> Prediction:
         """Predict the steps of runs, whose ``step_s`` is not read."""

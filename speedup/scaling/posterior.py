@@ -35,6 +35,7 @@ class Prior:
         spread: Standard deviation of the logarithm.
         unit: Unit of the parameter.
         floor: What is added to the log-normal quantity: 1 for an exponent that is at least 1.
+        nuisance: Whether it only takes up what is peculiar to some runs, and is not reported.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Prior:
     spread: float
     unit: str = ""
     floor: float = 0.0
+    nuisance: bool = False
 
     def value(self, logarithm: Floats) -> Floats:
         """Return the parameter from the logarithm that is fitted."""
@@ -70,7 +72,7 @@ class Posterior:
         return np.sqrt(np.diag(self.covariance))
 
     def parameters(self) -> tuple[Parameter, ...]:
-        """Return the parameters with their intervals."""
+        """Return the parameters with their intervals, nuisances left out."""
         return tuple(
             Parameter(
                 name=prior.name,
@@ -81,6 +83,7 @@ class Posterior:
                 identified=bool(spread < IDENTIFIED * prior.spread),
             )
             for prior, centre, spread in zip(self.priors, self.mode, self.spread, strict=True)
+            if not prior.nuisance
         )
 
     def propagate(self, log_times: LogTimes) -> tuple[Floats, Floats]:

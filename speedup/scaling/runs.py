@@ -73,6 +73,15 @@ class Runs:
             raise FitError("columns of runs have different lengths; each needs one value, or one a run.") from None
         return cls(*(np.array(column, dtype=np.float64) for column in columns))
 
+    @property
+    def plans(self) -> NDArray[np.float64]:
+        """All columns but the time, shape (R, 5)."""
+        return np.stack([self.workers, self.machines, self.fullest, self.servers, self.batch], axis=1)
+
+    def joined(self, other: Runs) -> Runs:
+        """Return these runs and others."""
+        return Runs(*(np.append(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)))
+
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Runs:
         """Return some runs, by mask or by index."""
         return Runs(*(getattr(self, field.name)[rows] for field in fields(self)))

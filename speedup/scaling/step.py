@@ -15,9 +15,13 @@ from speedup.scaling.posterior import LogTimes, Prior, by_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from speedup.scaling.collectives import LinkFit
     from speedup.scaling.runs import Runs
 
     Floats: TypeAlias = NDArray[np.float64]
+
+LINK_SPREAD = 0.7
+"""Standard deviation of the logarithm of a step's bandwidth about what a collective alone reached."""
 
 
 def power_sum(a: Floats, b: Floats, exponent: Floats) -> Floats:
@@ -62,6 +66,7 @@ class AllReduceStep:
 
     Attributes:
         name: Its name.
+        known: Priors that take the place of the usual ones of the same name, such as those that ``link_priors`` makes.
 
     Source:
         The overlap norm: A. Qiao et al.: Pollux. OSDI 2021. The ring: P. Patarasuk, X. Yuan: Bandwidth optimal
@@ -76,6 +81,7 @@ class AllReduceStep:
     """
 
     name: str = "speedup"
+    known: tuple[Prior, ...] = ()
 
     def fit(self, runs: Runs) -> FittedEquation:
         """Fit the model to measured runs.
@@ -92,9 +98,33 @@ class AllReduceStep:
                 f"servers = {runs.servers.max():g} in run {int(runs.servers.argmax()) + 1}; the model "
                 f'"{self.name}" is of an all-reduce, which has none. Fit the model "servers" or "async".'
             )
-        if runs.workers.max() == 1:
-            raise FitError("all runs have 1 worker, which says nothing about a network. Measure one with 2 workers.")
-        return fit_equation(self.name, _equation, runs)
+        return fit_equation(self.name, lambda some: _equation(some, self.known), runs)
+
+
+def link_priors(link: LinkFit, payload_bytes: float) -> tuple[Prior, ...]:
+    """Return what a measured collective says beforehand about a step.
+
+    A step seldom has the whole of what the library reaches alone (``LINK_SPREAD``): tensors are sent in buckets, while
+    the device computes.
+
+    Args:
+        link: Latency and bandwidth of an all-reduce, between machines or inside one.
+        payload_bytes: Bytes of all gradients.
+
+    Example:
+        >>> from speedup.scaling.collectives import LinkFit
+        >>> link = LinkFit("all_reduce", 8, 2, 3e-5, 2e-5, 4e-5, 1e10, 9e9, 2e10, 1.75, 0.1)
+        >>> [(prior.name, prior.median) for prior in link_priors(link, 1e8)]
+        [('inter_s', 0.01), ('latency_s', 1e-05)]
+    """
+    once = payload_bytes / link.bandwidth_bytes_per_s
+    ranks = max(link.ranks, 2)
+    if link.machines > 1:
+        names, messages = ("inter_s", "latency_s"), np.log2(ranks)
+    else:
+        names, messages = ("intra_s", "intra_latency_s"), ranks - 1
+    latency = float(link.latency_s / messages)
+    return Prior(names[0], once, LINK_SPREAD, "s"), Prior(names[1], latency, 2 * LINK_SPREAD, "s")
 
 
 def _priors(scale: float) -> tuple[Prior, ...]:
@@ -112,9 +142,11 @@ def _priors(scale: float) -> tuple[Prior, ...]:
     )
 
 
-def _equation(runs: Runs) -> Equation:
+def _equation(runs: Runs, known: tuple[Prior, ...]) -> Equation:
     compute = Compute.of(runs)
-    priors = (*_priors(float(np.exp(np.log(runs.step_s).mean()))), *compute.priors)
+    better = {prior.name: prior for prior in known}
+    usual = (*_priors(float(np.exp(np.log(runs.step_s).mean()))), *compute.priors)
+    priors = tuple(better.get(prior.name, prior) for prior in usual)
 
     def bind(asked: Runs) -> LogTimes:
         n, m, r = asked.workers, asked.machines, asked.fullest
