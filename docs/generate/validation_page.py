@@ -135,8 +135,8 @@ def _stated(one: Check) -> str:
     stated = one.stated
     low = "" if stated.low == 0 else f"{percent(stated.low, 0)} to "
     bound = f"{low or 'at most '}{percent(stated.high, 1 if not low else 0)}"
-    group = "" if stated.group == ALL else f", {stated.group}"
-    cells = (stated.source, stated.split + group, stated.measure, bound, percent(one.value), stated.goal)
+    which = [word for word in (stated.group, stated.model) if word not in {ALL, OURS}]
+    cells = (stated.source, ", ".join([stated.split, *which]), stated.measure, bound, percent(one.value), stated.goal)
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -73,7 +73,7 @@ def judge(heading: Heading, group: str, measured_s: Floats, predicted_s: Floats)
 
     Example:
         >>> import numpy as np
-        >>> score = judge(Heading("lab", "half", "linear"), "net", np.array([1.0, 2.0]), np.array([1.1, 1.0]))
+        >>> score = judge(Heading("somewhere", "half", "linear"), "net", np.array([1.0, 2.0]), np.array([1.1, 1.0]))
         >>> round(score.mean_error, 3)
         0.3
     """

@@ -106,11 +106,14 @@ def pollux_aws() -> Mapping[str, Runs]:
 
 
 def _trace(rows: list[Row]) -> Runs:
-    named = {
-        name: _column(rows, lambda row, name=name: float(row[name]))  # type: ignore[misc]
-        for name in ("workers", "machines", "fullest", "batch", "step_s")
-    }
-    return Runs(**named, servers=_column(rows, lambda _: 0.0))
+    return Runs(
+        workers=_column(rows, lambda row: float(row["workers"])),
+        machines=_column(rows, lambda row: float(row["machines"])),
+        fullest=_column(rows, lambda row: float(row["fullest"])),
+        servers=_column(rows, lambda _: 0.0),
+        batch=_column(rows, lambda row: float(row["batch"])),
+        step_s=_column(rows, lambda row: float(row["step_s"])),
+    )
 
 
 @cache

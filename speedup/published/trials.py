@@ -37,6 +37,8 @@ TOGETHER = "all runs together"
 """The group of all runs of a split, each with the same weight."""
 OURS = "speedup"
 """Name of our models on the leaderboard, whatever they are of."""
+MACHINE_ALONE = "speedup, machine alone"
+"""Ours without the step of one accelerator: of one machine, only the step of a full one is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ def _by_source(heading: Heading, kind: str, predict: Callable[[Series], Floats])
 def _nominal(split: str, kind: str) -> list[Score]:
     said: dict[str, Callable[[Series], Floats]] = {
         OURS: lambda one: nominal_steps(one, one.between),
-        "speedup, machine alone": lambda one: nominal_steps(one, one.between, alone=False),
+        MACHINE_ALONE: lambda one: nominal_steps(one, one.between, alone=False),
         "paleo": lambda one: paleo_steps(one, one.between),
         "linear": lambda one: linear_steps(one, one.between),
     }
