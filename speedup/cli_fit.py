@@ -71,8 +71,8 @@ def fit(
     nccl: Annotated[
         Path | None,
         Parameter(
-            help="What all_reduce_perf of nccl-tests printed, or wrote with -J: its bandwidth and latency, with which the "
-            "fit begins if --profile says how many bytes travel."
+            help="What all_reduce_perf of nccl-tests printed, or wrote with -J: its bandwidth and latency, with which "
+            "the fit begins if --profile says how many bytes travel."
         ),
     ] = None,
     no_compare: Annotated[bool, Parameter(help="Do not compare models by leaving runs out.")] = False,
