@@ -15,7 +15,10 @@ from speedup.files import check_writable, write_rows
 if TYPE_CHECKING:
     from speedup.published.trials import Trial
 
-validate = App(name="validate", help="Compare predictions with published measurements, or with what really ran.")
+validate = App(
+    name="validate",
+    help="Judge models on measurements that others published; ends with 1 when a stated accuracy does not hold.",
+)
 validate.command("speedup.cli_cluster:validate_cluster", name="cluster")
 
 BROKEN = 1
