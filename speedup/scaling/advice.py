@@ -50,13 +50,16 @@ class Suggestion:
     level: float = LEVEL
 
     def __str__(self) -> str:
-        served = f", {self.servers} servers" if self.servers else ""
-        where = "machine" if self.machines == 1 else "machines"
+        where = _counted(self.machines, "machine") + (f", {_counted(self.servers, 'server')}" if self.servers else "")
         return (
-            f"{self.workers} workers in {self.machines} {where}{served}, batch {self.batch:g}: "
+            f"{_counted(self.workers, 'worker')} in {where}, batch {self.batch:g}: "
             f"{self.cost_worker_s:.3g} worker-seconds, interval from +-{self.half_width:.1%} to "
             f"+-{self.half_width_after:.1%}"
         )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def candidates(runs: Runs, largest: int, wanted: Runs) -> Runs:
@@ -165,7 +168,7 @@ def suggest(
 
 
 def _half_width(variance: float) -> float:
-    return float(np.sinh(QUANTILE * np.sqrt(variance)))
+    return float(np.expm1(QUANTILE * np.sqrt(variance)))
 
 
 def _variances(fitted: FittedEquation, options: Runs, wanted: Runs) -> tuple[float, Floats]:

@@ -21,7 +21,7 @@ USABLE = 2
 """Runs that a fit needs at least."""
 DRIFT = 0.08
 """Relative error (a standard deviation) that the first doubling of workers beyond the runs adds, where the runs
-cannot say; chosen on BERT, ResNet-18 and YOLOv3 of the Pollux traces."""
+cannot say; one value for all trainings and splits of the Pollux traces, by the coverage of their intervals."""
 DRIFT_WEIGHT = 1.0
 """Doublings whose errors that assumption is worth."""
 

@@ -150,7 +150,7 @@ class FittedCurve:
 
     Attributes:
         name: The law's name.
-        parameters: Values of the parameters.
+        parameters: Values of the parameters; their intervals are not known (nan).
         log_time: Takes runs, returns the logarithms of their steps.
         noise: Standard deviation of the logarithms of the runs about the law.
         largest: Largest number of workers of the runs.
@@ -245,6 +245,7 @@ def _ernest(runs: Runs) -> tuple[Floats, Callable[[Runs], Floats], float]:
 _POLLUX_NAMES = ("alpha_grad", "beta_grad", "alpha_node", "beta_node", "alpha_local", "beta_local", "gamma")
 _POLLUX_UNITS = ("s", "s/sample", "s", "s", "s", "s", "")
 _SMALLEST = 1e-8
+_ROUNDING = 1e-6  # a square error below which a root's kink would stop the search
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +324,8 @@ def _pollux(runs: Runs) -> tuple[Floats, Callable[[Runs], Floats], float]:
     def loss(x: Floats) -> Floats:
         v = values(x)
         gradient, step = _pollux_times(v, runs)
-        miss = np.sqrt(np.mean((step - observed) ** 2, axis=1))
-        miss += np.sqrt(np.mean((gradient - observed)[:, alone] ** 2, axis=1))
+        miss = np.sqrt(np.mean((step - observed) ** 2, axis=1) + _ROUNDING)
+        miss += np.sqrt(np.mean((gradient - observed)[:, alone] ** 2, axis=1) + _ROUNDING)
         slopes = (v[:, 3] / v[:, 2]) ** 2 + (v[:, 5] / v[:, 4]) ** 2
         return np.asarray(miss + 1e-3 * (v[:, 6] - 1) ** 2 + 1e-2 * slopes)
 

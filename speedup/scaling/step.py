@@ -58,11 +58,22 @@ class AllReduceStep:
     ``growth`` :math:`\lambda`: contention in the network. ``link_sharing`` :math:`\rho`: workers of one machine share
     its link.
 
-    The times' priors are multiples of the mean step, so that a fit does not depend on units. Form and priors were
-    chosen on three of the six trainings of the Pollux traces (BERT, ResNet-18 and YOLOv3 on up to 64 T4 in 16
-    machines); the others (DeepSpeech2, NeuMF, ResNet-50) were only evaluated. Mean relative error of the step, mean
-    over all six: 5.4 % fitted on n <= 8 and tested on 9-16; 9.9 % tested on 16-64; 6.2 % fitted on n <= 4 and
-    tested on 5-8; 10.6 % of the speedup at 4-16 machines, fitted on n <= 2.
+    The times' priors are multiples of the mean step, so that a fit does not depend on units. Terms and medians of the
+    priors were chosen on three of the six trainings of the Pollux traces (BERT, ResNet-18 and YOLOv3, on up to 64 T4
+    in 16 machines); the others (DeepSpeech2, NeuMF, ResNet-50) were only evaluated, except that the spreads of the
+    priors and ``DRIFT``, which make the intervals, were settled with the coverage of all six in view.
+
+    ================================  ======  ==================  ========  ==========
+    fitted on, tested on              error   three chosen, rest  coverage  half-width
+    ================================  ======  ==================  ========  ==========
+    n <= 8, 9 <= n <= 16              5.4 %   4.7 %, 6.1 %        91 %      13 %
+    n <= 8, 16 <= n <= 64             9.9 %   9.9 %, 10.0 %       86 %      19 %
+    n <= 4, 5 <= n <= 8               6.2 %   5.7 %, 6.7 %        90 %      12 %
+    n <= 2, speedup at 4-16 machines  10.6 %  9.6 %, 11.6 %       98 %      31 %
+    ================================  ======  ==================  ========  ==========
+
+    Errors are means over the trainings of the mean relative error; coverage is that of all runs of a split by
+    intervals of 90 % (93 % over the four), half-width the median of the trainings' medians.
 
     Attributes:
         name: Its name.

@@ -14,7 +14,7 @@ from speedup.scaling.evaluation import HeldOut, compare, model_named, models_for
 from speedup.scaling.models import LEVEL
 from speedup.scaling.runs import Runs
 from speedup.text import aligned, ratio
-from speedup.units import show_seconds
+from speedup.units import positive, show_seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "speedup.fit/1"
 _SUGGESTIONS = 3
+_WORTH = 0.99  # of the interval that is left once the run is measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +106,9 @@ class Study:
         if self.suggestions:
             lines += ["", f"next run to make ({STEPS} steps), for {self.plans.workers[-1]:g} workers"]
             lines += [f"  {place}. {one}" for place, one in enumerate(self.suggestions, 1)]
+            best = min(one.half_width_after for one in self.suggestions)
+            if best > _WORTH * self.suggestions[0].half_width:
+                lines.append("  hardly worth it: only runs with more workers, or a larger budget, would help")
         if self.link is not None:
             lines += ["", str(self.link)]
         return "\n".join(lines)
@@ -175,6 +179,7 @@ def study(
     Raises:
         FitError: The runs cannot be fitted.
         UnknownNameError: No model has that name.
+        UnitError: A number of workers, machines or servers, or a batch, is out of its range.
 
     Example:
         >>> found = study(Runs.of(workers=[1, 2, 4], step_s=[0.1, 0.14, 0.142]), predict_workers=[8], comparing=False)
@@ -184,20 +189,12 @@ def study(
     chosen = model_named(model) if isinstance(model, str) else model or models_for(runs)[0]
     fitted = chosen.fit(runs)
     largest = int(runs.workers.max())
-    counts = np.array(predict_workers or (2 * largest, 4 * largest), dtype=np.float64)
-    fill = np.minimum(counts, per_machine or runs.fullest.max())
-    plans = Runs.of(
-        workers=counts,
-        machines=np.ceil(counts / fill),
-        fullest=fill,
-        servers=usual(runs.servers) if servers is None else servers,
-        batch=batch or usual(runs.batch),
-    )
-    alone = Runs.of(workers=np.ones(len(counts)), servers=plans.servers, batch=plans.batch)
+    plans = _plans(runs, predict_workers or (2 * largest, 4 * largest), batch, per_machine, servers)
+    alone = Runs.of(workers=np.ones(len(plans)), servers=plans.servers, batch=plans.batch)
     suggestions: tuple[Suggestion, ...] = ()
     if next_runs:
         wanted = plans.take(np.array([len(plans) - 1]))
-        options = candidates(runs, max_workers or 2 * largest, wanted)
+        options = candidates(runs, 2 * largest if max_workers is None else max_workers, wanted)
         suggestions = suggest(fitted, options, wanted, budget_worker_s=budget_worker_s)[:_SUGGESTIONS]
     return Study(
         runs=runs,
@@ -208,6 +205,20 @@ def study(
         alone_s=fitted.predict(alone).step_s,
         suggestions=suggestions,
         link=link,
+    )
+
+
+def _plans(
+    runs: Runs, workers: Sequence[int], batch: float | None, per_machine: int | None, servers: int | None
+) -> Runs:
+    counts = np.array([whole("workers", count) for count in workers], dtype=np.float64)
+    fill = np.minimum(counts, runs.fullest.max() if per_machine is None else whole("per-machine", per_machine))
+    return Runs.of(
+        workers=counts,
+        machines=np.ceil(counts / fill),
+        fullest=fill,
+        servers=usual(runs.servers) if servers is None else whole("servers", servers, minimum=0),
+        batch=usual(runs.batch) if batch is None else positive("batch", batch, "samples"),
     )
 
 

@@ -211,6 +211,14 @@ def test_pollux_recovers_its_own_curve():
     assert made.step_s == pytest.approx(np.hypot(compute, np.repeat([0.14, 0.22], 3)), rel=0.05)
 
 
+def test_pollux_is_fitted_to_a_single_batch_size_too():
+    runs = grid(batches=[32])
+    sync = np.where(runs.machines > 1, 0.1, 0.02)
+    step_s = np.where(runs.workers == 1, 0.1, np.hypot(0.1, sync))
+    made = Pollux().fit(with_steps(runs, step_s)).predict(grid([(6, 3)], [32]))
+    assert made.step_s[0] == pytest.approx(np.hypot(0.1, 0.1), rel=0.05)
+
+
 @pytest.mark.parametrize("model", EVERY, ids=IDS)
 @pytest.mark.parametrize(
     ("runs", "message"),
