@@ -75,12 +75,12 @@ Rivals are written from their published formulas. Pollux's has its time of a gra
   send. The mean, and the runs of `ddl-benchmarks` that wait for 10 Gbit/s, tell the models apart.
 * One bandwidth fitted to three runs says how well the form can follow them, not what it predicts. `leave one out` says
   that: where a run that waits for the wire is foretold from runs that do not, errors are large, and for servers the
-  means of others are as small as ours.
+  mean errors of curves with more constants are smaller than ours.
 * An all-reduce that sends each tensor by itself (`wfbp-a2a` of `ddl-benchmarks`) also pays a latency for each, which no
   nominal bandwidth tells: it takes longer than we say, and so do the runs in half precision of `raysgd`.
 * On the grid of servers the mean error misses its goal; the median over all held-back runs meets it.
-* With one asynchronous server, Ernest's and the universal law foretell a missing run about as well as a queue does. The
-  queue needs one bandwidth that several series share.
+* With one asynchronous server, curves with more constants foretell a missing run of seven as well as a queue with one,
+  or better. The queue's is a bandwidth that other series share.
 * The forms for servers, and for the series what counts on the wire and what is hidden, were settled with these same
   figures at hand: there, only the split keeps what is fitted from what is tested.
 * Coverage is right on the whole, not for each network: between {least} and {most} on the traces.
