@@ -3,7 +3,8 @@
 Standard output carries the result alone; progress and warnings go to standard error. Nothing slow is
 imported before a command is chosen.
 
-Exit codes: 0 answered, 2 bad usage or value, 3 bad file, 4 something missing, 5 too unstable, 130 interrupted.
+Exit codes: 0 answered, 1 a stated accuracy does not hold, 2 bad usage or value, 3 bad file, 4 something missing,
+5 too unstable, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -571,7 +572,7 @@ app.command("speedup.cli_train:train", name="train")
 app.command("speedup.cli_cluster:transport", name="transport")
 app.command("speedup.cli_cluster:run", name="run")
 app.command("speedup.cli_cluster:testbed", name="testbed")
-app.command("speedup.cli_cluster:validate", name="validate")
+app.command("speedup.cli_validate:validate", name="validate")
 
 
 def _fail(message: str, code: int) -> int:

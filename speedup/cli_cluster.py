@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path  # noqa: TC003 - the parser reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from speedup.errors import PlanError
 from speedup.files import check_writable, write_rows
@@ -288,7 +288,3 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[str, int], Callable[[int, float
             return lambda number, share: bar.update(task, completed=number + share)
 
         yield make
-
-
-validate = App(name="validate", help="Compare predictions with what really ran.")
-validate.command(validate_cluster, name="cluster")

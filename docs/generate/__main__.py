@@ -14,6 +14,7 @@ from formula_pages import calibrations, equations, semaphore, thesis
 from optimizers_page import optimizers
 from payloads_page import payloads
 from pruning_page import pruning
+from validation_page import validation
 
 from speedup.files import write_atomically
 
@@ -30,6 +31,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "payloads.md": payloads,
     "edge_popup.md": edge_popup,
     "optimizers.md": optimizers,
+    "validation.md": validation,
 }
 
 
