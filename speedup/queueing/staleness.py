@@ -13,7 +13,9 @@ of n stationary backlogs is as long as the slack,
 .. math:: E \max_{i \le n} V_i = s \tau, \qquad V = \sup_{j \ge 0} S_j + X - \tau, \qquad
     S_j = \sum_{l \le j} (X_l - \tau)
 
-whose supremum is found from Spitzer's identity by Fourier transforms.
+whose supremum is found from Spitzer's identity by Fourier transforms. The limit is up to a tenth short of the excess
+:math:`\tau - E X`, by a share that hardly depends on n: it is taken from the largest counts that are played. Where the
+slack is many standard deviations of a gradient, workers are diffusions and the shares are the same for every law.
 """
 
 from __future__ import annotations
@@ -38,9 +40,9 @@ _PLAYED = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Worker counts that are played."""
 _COMPARED = 3
 """How many of them, from the last, say how far the limit of many workers is off."""
-_PLAYED_SLACK = 16
-"""Slack, in mean gradients, above which nothing is played: what is left of the excess is small, a start lasts long."""
-_LATTICE_SLACK = 128
+_PLAYED_ROOM = 16
+"""Slack, in standard deviations of a gradient, above which nothing is played: a start would last long."""
+_LATTICE_ROOM = 128
 """Slack above which the excess falls like 1 / slack: a lattice so long would be too coarse."""
 _SHARES = (0.66, 0.835, 0.92, 1.0, 1.025, 1.05, 1.08, 1.09, 1.1, 1.1, 1.11)
 """The excess of so few workers by that of the limit of many, where nothing is played. With so much slack the workers
@@ -107,11 +109,9 @@ def _excess_over(unit: Law, t_comm: float, slack: int, logs: Floats, seed: int) 
 def _curve(unit: Law, t_comm: float, slack: int, highest: int, seed: int) -> tuple[Floats, Floats]:
     """Return worker counts and the excess of an iteration there, by the mean of a law of mean 1."""
     counts, few = np.append(_PLAYED, 4.0 ** np.arange(4, highest + 1)), len(_PLAYED)
-    seconds = slack * (1 + t_comm)
-    if seconds > _PLAYED_SLACK:
-        fewer = max(1.0, seconds / _LATTICE_SLACK)
+    if slack * (1 + t_comm) > _PLAYED_ROOM * unit.cv:
         shares = np.append(_SHARES, np.full(len(counts) - few, _SHARES[-1]))
-        excess = shares * _limits(unit, t_comm, slack / fewer, counts) / fewer
+        excess = shares * _limits(unit, t_comm, slack, counts)
     else:
         played = _played_excess(unit, t_comm, slack, seed)
         limit = _limits(unit, t_comm, slack, counts[few - _COMPARED :])
@@ -121,7 +121,9 @@ def _curve(unit: Law, t_comm: float, slack: int, highest: int, seed: int) -> tup
 
 
 def _limits(unit: Law, t_comm: float, slack: float, counts: Floats) -> Floats:
-    return np.array([_limit_excess(unit, t_comm, slack, float(count)) for count in counts])
+    """Return the excess in the limit of many workers; with a great slack from that of a smaller one."""
+    fewer = max(1.0, slack * (1 + t_comm) / (_LATTICE_ROOM * unit.cv))
+    return np.array([_limit_excess(unit, t_comm, slack / fewer, float(count)) for count in counts]) / fewer
 
 
 def _played_excess(unit: Law, t_comm: float, slack: int, seed: int) -> Floats:
@@ -154,11 +156,12 @@ def _limit_excess(unit: Law, t_comm: float, slack: float, workers: float) -> flo
     from scipy.optimize import brentq  # noqa: PLC0415
 
     lockstep = float(slowest_s(workers, unit))
-    span = max(8 * slack * (1 + t_comm) + 8 * lockstep, 2 * max(unit.samples_s, default=0.0))
+    first, last = _ends(unit)
+    span = max(8 * slack * (1 + t_comm) + 8 * (lockstep - first), 2 * (last - first))
     low, high = unit.cv**2 / span, lockstep - 1
     if low >= high:
         return high
-    lattice = _Lattice(unit, span)
+    lattice = _Lattice(unit, first, span)
 
     def beyond(inverse: float) -> float:
         # In the inverse, because in heavy traffic a backlog is in proportion to it.
@@ -175,9 +178,9 @@ def _limit_excess(unit: Law, t_comm: float, slack: float, workers: float) -> flo
 class _Lattice:
     """A law of mean 1 on equidistant durations, and the backlog of a queue that it serves."""
 
-    def __init__(self, unit: Law, span: float) -> None:
+    def __init__(self, unit: Law, first: float, span: float) -> None:
         self.step, self.cv = span / _POINTS, unit.cv
-        self.weights = _weights(unit, self.step)
+        self.weights = _weights(unit, first, self.step)
         # Whatever rounding to the lattice did to the mean is put right by moving all of it.
         self.first = 1 - float(self.weights @ np.arange(_POINTS)) * self.step
         self.angles = 2 * np.pi * np.fft.rfftfreq(_POINTS)
@@ -203,7 +206,7 @@ class _Lattice:
         """Return a theta, among halves of what a normal law would have, near the least mean of e^(theta Y)."""
         theta = (every - 1) / self.cv**2
         mass, half = (self._mass(every, one) for one in (theta, theta / 2))
-        while half < mass or mass >= 1:
+        while (half < mass or mass >= 1) and theta * self.step > 1e-12:
             theta, mass = theta / 2, half
             half = self._mass(every, theta / 2)
         return theta
@@ -221,11 +224,18 @@ class _Lattice:
         return np.asarray(np.fft.rfft(grown) * shifted)
 
 
-def _weights(unit: Law, step: float) -> Floats:
+def _ends(unit: Law) -> tuple[float, float]:
+    """Return the shortest duration, to 16 digits, and the longest sample; for a law without samples twice the first."""
+    if unit.samples_s:
+        return min(unit.samples_s), max(unit.samples_s)
+    first = float(quantile_s(unit, np.array([-36.0]))[0])
+    return first, first
+
+
+def _weights(unit: Law, first: float, step: float) -> Floats:
     """Return the probability of each duration of a lattice that begins about where the law does."""
     if unit.samples_s:
         return _sample_weights(unit, step)
-    first = float(quantile_s(unit, np.array([-36.0]))[0])
     places = first + step * (np.arange(_POINTS) + 0.5)
     weights = np.diff(distribution(unit, np.asarray(places)), prepend=0.0)
     # Below this only rounding is left, which a tilt would blow up.
