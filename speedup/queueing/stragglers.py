@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _POINTS = 256
-"""Points of the sum in place of the integral; the relative error is below 1e-10 for cv up to 2."""
+"""Points of the sum in place of the integral; the relative error is below 1e-10 for cv up to 2, 1e-7 for cv 4."""
 _DIRECT = 256
 """Pairs of counts up to which nothing is interpolated."""
 _TERMS = 1_000_000
@@ -53,7 +53,7 @@ def slowest_s(workers: ArrayLike, law: Law, among: ArrayLike | None = None) -> F
         among: m, the workers that begin, at least n; the same as ``workers`` if left out.
 
     Returns:
-        Mean time [s], of the shape that both broadcast to. Its relative error is below 1e-8, most often 1e-10.
+        Mean time [s], of the shape that both broadcast to. Its relative error is below 1e-9 for cv up to 2.
 
     Raises:
         UnitError: A count is no whole number, is below 1, or n is above m.
@@ -119,7 +119,7 @@ def local_steps_law(law: Law, steps: int) -> Law:
 
     Exact for gamma, exponential and constant times and for a sequence, whose samples are added as they follow each
     other. The sum of lognormal times is taken as lognormal (Fenton and Wilkinson), that of samples as gamma or
-    lognormal, whichever has their skewness.
+    lognormal, whichever has their skewness: the slowest of 1000 such sums is up to 4 % off for cv 0.5, 8 % for cv 1.
 
     Args:
         law: Law of the time of one gradient.
@@ -158,7 +158,7 @@ def join_s(speeds: ArrayLike, law: Law) -> float:
         law: Law of the time of a batch at speed 1.
 
     Returns:
-        Mean time [s]. Its relative error is below 1e-8, and below 1e-5 on the grid.
+        Mean time [s]. Its relative error is below 1e-8, and about 1e-4 on the grid.
 
     Raises:
         UnitError: There is no speed, or one is not finite and above 0.

@@ -199,8 +199,8 @@ def test_stale_iterations_are_those_played_worker_by_worker(law, workers):
 @pytest.mark.parametrize("name", ["gamma", "lognormal", "exponential", "empirical"])
 def test_stale_iterations_of_many_workers_are_within_three_percent_of_those_played(name):
     rng = np.random.default_rng(5)
-    for workers, slack in ((300, 1), (300, 4), (3000, 2)):
-        played = played_iteration(LAWS[name], workers, slack, rng, rounds=120, copies=3)
+    for workers, slack, rounds, copies in ((300, 1, 160, 12), (300, 4, 320, 8), (3000, 2, 160, 3)):
+        played = played_iteration(LAWS[name], workers, slack, rng, rounds=rounds, copies=copies)
         assert 1 / float(stale_rate(workers, LAWS[name], slack)) == pytest.approx(played.mean(), rel=0.03)
 
 
@@ -229,6 +229,21 @@ def test_more_slack_is_faster_and_more_workers_are_slower(name):
     assert (np.diff(rates, axis=1) <= 1e-12).all()
     # Each is played on its own: neighbours may cross within what that leaves open.
     assert (np.diff(rates, axis=0) >= -0.003 * rates[:-1]).all()
+
+
+@pytest.mark.parametrize("name", ["gamma", "exponential", "empirical"])
+def test_two_workers_with_much_slack_wait_as_a_diffusion_between_two_walls_does(name):
+    # The lead of one over the other has variance 2 sigma^2 an iteration and s means of room on either side: it is held
+    # at each wall by sigma^2 / (2 s) an iteration.
+    law = LAWS[name]
+    for slack in (20, 300, 10**6):
+        waited = 1 / float(stale_rate(2, law, slack)) / law.mean_s - 1
+        assert waited == pytest.approx(law.cv**2 / (2 * slack), rel=0.15)
+
+
+def test_one_sample_far_from_all_others_is_no_trouble():
+    law = Law.of_samples([*SAMPLES * 40, 500.0])
+    assert 1 / slowest_s(300, law) < stale_rate(300, law, 2) < 1 / law.mean_s
 
 
 def test_stale_rates_do_not_depend_on_what_else_is_asked_and_scale_with_time():
