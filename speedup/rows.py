@@ -272,7 +272,8 @@ class RowMaker:
     def _by_exchange(self, kind: Family) -> Rows:
         """Iterations that all workers take part in: computing, the slowest of them, and an exchange."""
         shares = self.shares if kind.server is ServerKind.DISTRIBUTED else (0.0, 0.0)
-        exchanges = Exchanges(self.inputs, kind.server, kind.schedule, kind.collective, shares)
+        inputs = replace(self.inputs, t_comm_s=self._t_comm_s)
+        exchanges = Exchanges(inputs, kind.server, kind.schedule, kind.collective, shares)
         exchange = exchanges.of(self.counts)
         computed, served = self._computed_s(kind.mode), self._served_s(kind)
         straggling = self._straggler_s(kind.mode, steps=self.inputs.practice.local_steps) * np.ones(len(self.counts))

@@ -16,6 +16,7 @@ from speedup.errors import PlanError
 from speedup.estimates import estimate
 from speedup.plans import (
     TRAINING_MODES,
+    Collective,
     PlacementRule,
     Plan,
     Schedule,
@@ -301,18 +302,17 @@ KINDS = (
 
 def predict(case: Case, method: str = "auto") -> Estimate:
     """Return what the model says of a plan, from the profile's measured link."""
-    plan, profile, server = case.plan, case.profile, case.plan.server
-    if server is ServerKind.ALLREDUCE:
-        # A ring moves what equal shares of a distributed server move, but one flow at a time and direction.
-        server = ServerKind.DISTRIBUTED
-        profile = replace(profile, link=profile.link and replace(profile.link, exchanges=()))
+    plan = case.plan
+    # The thesis has no all-reduce; what a ring moves is what equal shares of a distributed server move.
+    printed = method == "thesis" and plan.server is ServerKind.ALLREDUCE
     table = estimate(
-        profile,
+        case.profile,
         workers=plan.workers,
         batches=case.batches,
         modes=plan.mode,
-        servers=server,
-        schedules=_schedule(plan, method) if server is ServerKind.CENTRAL else None,
+        servers=ServerKind.DISTRIBUTED if printed else plan.server,
+        schedules=_schedule(plan, method) if plan.server is ServerKind.CENTRAL else None,
+        collectives=Collective.RING,
         placement=plan.placement,
         method=method,
     )

@@ -67,6 +67,16 @@ def t_byteps(N: Expr = N, k: Expr = k, t_comm: Expr = t_comm) -> Expr:
     return 2 * N * (N - 1) * t_comm / (several**2 + helpers * several - 2 * helpers)
 
 
+def t_colocated(N: Expr = N, k: Expr = k, t_comm: Expr = t_comm) -> Expr:
+    r"""Return an exchange with k shards on machines that are workers too [s], equation K.5.
+
+    .. math:: t_{net} = 2 \frac{N - 1}{k} W, \qquad k \le N
+
+    A shard's machine sends it to all others and takes all their gradients of it. k = N is 4.12's exchange.
+    """
+    return 2 * (N - 1) * t_comm / k
+
+
 def t_train_sharded(N: Expr = N, D: Expr = D, k: Expr = k, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
     r"""Return an asynchronous run with k servers, whose workers never meet at a server [s], equation K.4.
 

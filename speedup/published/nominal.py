@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from speedup.formulas import CATALOGUE
+from speedup.formulas.symbols import N, a, k, t_comm
+from speedup.numeric import numeric
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,9 +32,9 @@ def wire_times(series: Series, runs: Runs) -> Floats:
     r"""Return how many times the payload crosses the busiest link and direction in a step.
 
     .. math::
-        \text{ring over } N: \frac{2 (N-1)}{N}, \quad
-        k \text{ servers on } m \text{ machines that compute}: \frac{2 (m-1)}{k}, \quad
-        k \text{ servers of their own}: 2 \max\left(1, \frac{m}{k}\right)
+        \text{ring over } N \text{ (C.1)}: \frac{2 (N-1)}{N}, \quad
+        k \text{ servers on } m \text{ machines that compute (K.5)}: \frac{2 (m-1)}{k}, \quad
+        k \text{ servers of their own (K.1)}: 2 \max\left(1, \frac{m}{k}\right)
 
     A server of its own takes what all machines push before they pull it, so each way counts. Accelerators of one
     machine share its link: with servers, the machine is the worker; a ring goes through every accelerator.
@@ -45,12 +49,10 @@ def wire_times(series: Series, runs: Runs) -> Floats:
         >>> wire_times(ring, ring.between).round(3).tolist()
         [1.75, 1.875, 1.938]
     """
-    workers, machines, servers = runs.workers, runs.machines, np.maximum(runs.servers, 1)
-    if series.kind == "allreduce":
-        return np.asarray(2 * (workers - 1) / workers)
-    if series.dedicated:
-        return np.asarray(2 * np.maximum(1, machines / servers))
-    return np.asarray(2 * (machines - 1) / servers)
+    units = runs.workers if series.kind == "allreduce" else runs.machines
+    number = "C.1" if series.kind == "allreduce" else "K.1" if series.dedicated else "K.5"
+    exchange = numeric(CATALOGUE[number].expression, (N, k, t_comm, a))
+    return np.asarray(exchange(units, np.maximum(runs.servers, 1), 1.0, 0.0))
 
 
 def step_times(series: Series, runs: Runs, bandwidth_bytes_s: float, *, alone: bool = True) -> Floats:
