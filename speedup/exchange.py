@@ -125,12 +125,13 @@ class Exchanges:
 
     def _by_layers(self, workers: NDArray[np.int64], given_s: Floats, part: float, backward_s: Floats) -> Floats:
         sizes = self.inputs.tensor_elements or (1,)
+        # From the last layer to the first: its share of the backward pass.
+        passes = np.array(self.inputs.practice.backward_s[::-1] or (1,) * len(sizes), dtype=np.float64)
+        done = np.cumsum(passes) / passes.sum()
         empty_s = part * self.of(workers, 0.0).time_s
         finished = np.zeros(len(workers))
-        for index, size in enumerate(reversed(sizes), 1):
-            ready_s = backward_s * index / len(sizes)
-            sent_s = empty_s + (given_s - empty_s) * size / sum(sizes)
-            finished = np.maximum(finished, ready_s) + sent_s
+        for share, size in zip(done, reversed(sizes), strict=True):
+            finished = np.maximum(finished, backward_s * share) + empty_s + (given_s - empty_s) * size / sum(sizes)
         # Every layer's messages have a latency of their own: much of it may cost more than sending all at once.
         return np.asarray(given_s + backward_s - finished)
 
@@ -153,6 +154,8 @@ def layers(inputs: Inputs) -> float:
 
 def backward_share(inputs: Inputs) -> float:
     """Return the share of the backward pass in t_grad: the profile's, or else two thirds."""
+    if inputs.practice.backward_s:
+        return min(sum(inputs.practice.backward_s) / inputs.t_grad_s, 1.0)
     costs = inputs.profile.costs if inputs.profile else ()
     known = [one for one in costs if one.forward_s and one.backward_s]
     if not known:

@@ -309,6 +309,7 @@ def gather(
     staleness: int | None = None,
     t_serve: float = 0.0,
     t_update: float = 0.0,
+    backward: Sequence[float] = (),
 ) -> Inputs:
     """Settle t_grad and t_comm and their spread: a number given beats the profile's.
 
@@ -353,7 +354,11 @@ def gather(
         staleness=staleness,
         t_serve_s=t_serve,
         t_update_s=t_update,
+        backward_s=tuple(backward),
     )
+    tensors = len(loaded.workload.tensor_elements) if loaded else 0
+    if practice.backward_s and len(practice.backward_s) != tensors:
+        raise PlanError(f"backward has {len(practice.backward_s)} values, but the profile has {tensors} tensors.")
     return Inputs(
         gradient,
         t_comm_s,

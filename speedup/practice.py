@@ -104,6 +104,8 @@ class Practice:
         staleness: Iterations that an asynchronous worker may be ahead of the slowest; None for any number.
         t_serve_s: What one server works for one gradient of all weights [s]; k servers work k times as fast.
         t_update_s: What it works once an iteration [s]; out of step once a gradient.
+        backward_s: Backward pass of each tensor's layer, in the profile's order, for overlap layer by layer [s]; all
+            alike if empty.
 
     Raises:
         UnitError: A number is out of its range.
@@ -120,6 +122,7 @@ class Practice:
     staleness: int | None = None
     t_serve_s: float = 0.0
     t_update_s: float = 0.0
+    backward_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         whole("per_machine", self.per_machine)
@@ -135,6 +138,12 @@ class Practice:
             whole("staleness", self.staleness, minimum=0)
         for index, speed in enumerate(self.speeds):
             positive(f"speeds[{index}]", speed, "", advice="1 is a worker for which t_grad holds, 2 one twice as fast.")
+        for index, time_s in enumerate(self.backward_s):
+            not_negative(f"backward[{index}]", time_s, "s")
+        if self.backward_s:
+            positive("the sum of backward", sum(self.backward_s), "s")
+        if self.backward_s and self.overlap.kind is not OverlapKind.LAYERS:
+            raise PlanError('backward was given, which overlap="layers" alone makes use of.')
         if self.speeds and self.backup:
             raise PlanError("speeds and backup were both given; backup workers are known for equal workers alone.")
 
@@ -163,6 +172,7 @@ class Practice:
             "staleness": self.staleness,
             "t_serve_s": self.t_serve_s,
             "t_update_s": self.t_update_s,
+            "backward_s": list(self.backward_s),
         }
 
 
@@ -185,6 +195,8 @@ class PracticeOptions(TypedDict, total=False):
         staleness: Iterations that an asynchronous worker may be ahead of the slowest; any number if left out.
         t_serve: What one server works for one gradient of all weights [s].
         t_update: What it works once an iteration [s].
+        backward: Backward pass of each tensor's layer, in the profile's order, for ``overlap="layers"`` [s]; their sum
+            replaces the share of the backward pass in t_grad. All layers alike if left out.
     """
 
     overlap: str | float | Overlap
@@ -197,3 +209,4 @@ class PracticeOptions(TypedDict, total=False):
     staleness: int | None
     t_serve: float
     t_update: float
+    backward: Sequence[float]

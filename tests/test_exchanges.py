@@ -325,3 +325,19 @@ def test_speeds_are_given_for_every_worker():
         estimate(t_grad=1.0, t_comm=0.1, workers=3, speeds=(1.0, 0.5))
     with pytest.raises(SpeedupError, match=r"speeds\[1\]"):
         estimate(t_grad=1.0, t_comm=0.1, workers=2, speeds=(1.0, 0.0))
+
+
+def test_layers_overlap_by_their_own_backward_passes():
+    from dataclasses import replace
+
+    made = payload(1.0)
+    made = replace(made, workload=replace(made.workload, tensor_elements=(1000, 3000)))
+    options = {"workers": 2, "batches": 2, "modes": "sync-join", "servers": "allreduce", "collectives": "ring"}
+    found = estimate(made, **options, t_comm=0.8, overlap="layers", backward=[0.1, 0.5])[0]
+    # The last layer's 3/4 leave when 0.5 s of the backward pass are over, the first's 1/4 after both.
+    finished = max(0.5 + 0.6, 0.6) + 0.2
+    assert found.time_s == pytest.approx(0.4 + finished, rel=1e-9)
+    with pytest.raises(SpeedupError, match="2 tensors"):
+        estimate(made, **options, t_comm=0.8, overlap="layers", backward=[0.1])
+    with pytest.raises(SpeedupError, match="layers"):
+        estimate(made, **options, t_comm=0.8, overlap="full", backward=[0.1, 0.5])
