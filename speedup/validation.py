@@ -313,6 +313,7 @@ def predict(case: Case, method: str = "auto") -> Estimate:
         servers=ServerKind.DISTRIBUTED if printed else plan.server,
         schedules=_schedule(plan, method) if plan.server is ServerKind.CENTRAL else None,
         collectives=Collective.RING,
+        shards=plan.servers if plan.server is ServerKind.SHARDED else None,
         placement=plan.placement,
         method=method,
     )

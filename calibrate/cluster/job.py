@@ -11,6 +11,7 @@ from speedup.plans import (
     RUN_SERVERS,
     SIMULATED_SCHEDULES,
     TRAINING_MODES,
+    Collective,
     PlacementRule,
     Plan,
     Schedule,
@@ -181,6 +182,7 @@ def run_plan(
     schedule: str = "none",
     placement: str = "equal",
     servers: int = 1,
+    collective: str = "ring",
 ) -> Plan:
     """Return a plan that can be run.
 
@@ -192,6 +194,7 @@ def run_plan(
             means ``fair``.
         placement: ``bytes`` or ``equal`` (to the last element), ``greedy`` (Algorithm 3.7), ``lpt``.
         servers: Machines of a sharded server.
+        collective: ``ring``, which is how an all-reduce goes here; ``none`` with a server.
 
     Raises:
         PlanError: A word is unknown, or two of them do not go together.
@@ -209,6 +212,7 @@ def run_plan(
         rule = Schedule.FAIR
     if rule is Schedule.FAIR and kind in {ServerKind.DISTRIBUTED, ServerKind.ALLREDUCE}:
         rule = Schedule.NONE
+    one_of("collective", collective, (Collective.RING, Collective.NONE))
     return Plan(
         workers=whole("workers", workers),
         mode=when,
@@ -216,4 +220,5 @@ def run_plan(
         schedule=rule,
         placement=one_of("placement", placement, PlacementRule),
         servers=whole("servers", servers),
+        collective=Collective.RING if kind is ServerKind.ALLREDUCE else Collective.NONE,
     )
