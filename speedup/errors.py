@@ -39,6 +39,12 @@ class ProfileError(SpeedupError):
     exit_code = 3
 
 
+class PriceError(SpeedupError):
+    """A table of prices that is missing or broken."""
+
+    exit_code = 3
+
+
 class FitError(SpeedupError):
     """Runs that cannot be fitted, or a question that they say nothing about."""
 

@@ -10,7 +10,16 @@ import sympy
 from sympy import Contains, Eq, Expr, Interval, Symbol, Tuple
 
 from speedup.errors import PlanError
-from speedup.formulas import asynchronous, directions, exact, exchanges, queueing, stragglers, synchronous
+from speedup.formulas import (
+    asynchronous,
+    directions,
+    exact,
+    exchanges,
+    failures,
+    queueing,
+    stragglers,
+    synchronous,
+)
 from speedup.formulas.symbols import (
     LATEX_NAMES,
     D,
@@ -25,6 +34,7 @@ from speedup.formulas.symbols import (
     t_sem,
     t_train,
     t_up,
+    tau,
 )
 from speedup.plans import (
     CENTRAL_SCHEDULES,
@@ -51,7 +61,7 @@ class Equation:
     Attributes:
         id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
             unequal shares, ``U`` for those of unequal directions, ``Q`` for those of queueing, ``X`` for those of
-            stragglers, which are this project's.
+            stragglers, ``F`` for those of failures, which are this project's.
         title: What it gives.
         symbol: Left-hand side.
         expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
@@ -178,6 +188,19 @@ def _exchange_entries() -> tuple[Equation, ...]:
     )
 
 
+def _failure_entries() -> tuple[Equation, ...]:
+    f, entry = failures, _entry
+    return (
+        entry("F.1", "work between checkpoints, Young", tau, f.interval_young),
+        entry("F.2", "work between checkpoints, Daly", tau, f.interval_daly),
+        entry("F.3", "run that any machine stops, with checkpoints", "t_wall", f.t_wall_checkpoints),
+        entry("F.4", "run that any machine stops, from scratch", "t_wall", f.t_wall_from_scratch),
+        entry("F.5", "asynchronous run whose workers fail and come back", "t_wall", f.t_train_missing),
+        entry("F.6", "asynchronous run whose server machines stop it", "t_wall", f.t_wall_asynchronous),
+        entry("F.7", "part by which failures make a run longer, first order", "epsilon", f.overhead_first_order),
+    )
+
+
 def _entries() -> tuple[Equation, ...]:
     y, a, x, entry = synchronous, asynchronous, exact, _entry
     return (
@@ -243,6 +266,7 @@ CATALOGUE: dict[str, Equation] = {
         *_queueing_entries(),
         *_exchange_entries(),
         *_straggler_entries(),
+        *_failure_entries(),
     )
 }
 

@@ -74,6 +74,11 @@ t_serve = _duration("t_serve")
 B = Symbol("B", nonnegative=True)
 r_sum = _count("r_sum")
 r_min = _count("r_min")
+m = _count("m")
+t_fail = _duration("t_fail")
+t_save = _duration("t_save")
+t_restart = _duration("t_restart")
+tau = _duration("tau")
 
 QUANTITIES = (
     Quantity(N, "1", "N", "workers"),
@@ -115,6 +120,11 @@ QUANTITIES = (
     Quantity(B, "1", "B", "backup workers: the slowest of N, whose gradients are dropped"),
     Quantity(r_sum, "1", r"r_{\Sigma}", "sum of the speeds of the workers; 1 is that of one with t_grad"),
     Quantity(r_min, "1", r"r_{\min}", "speed of the slowest worker; 1 is that of one with t_grad"),
+    Quantity(m, "1", "m", "machines any of which stops the run when it fails"),
+    Quantity(t_fail, "s", r"t_{\mathrm{fail}}", "mean time to the failure of one machine"),
+    Quantity(t_save, "s", r"t_{\mathrm{save}}", "saving a checkpoint"),
+    Quantity(t_restart, "s", r"t_{\mathrm{restart}}", "going on from the last checkpoint after a failure"),
+    Quantity(tau, "s", r"\tau", "work between two checkpoints"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}

@@ -30,9 +30,11 @@ def all_formulas():
             yield f"{method} {mode} distributed {placement}", found
 
 
-# Q.1 is a sum over N terms, for whole N alone; machine_repairman_throughput evaluates it (tests/queueing).
+# Q.1 is a sum over N terms, for whole N alone; machine_repairman_throughput evaluates it (tests/queueing). F.3 to F.6
+# grow exponentially, and are beyond all floats where nothing is known of their symbols (tests/test_failures.py).
+ELSEWHERE = {"Q.1", "F.3", "F.4", "F.5", "F.6"}
 EXPRESSIONS = [
-    *((number, equation.expression) for number, equation in CATALOGUE.items() if number != "Q.1"),
+    *((number, equation.expression) for number, equation in CATALOGUE.items() if number not in ELSEWHERE),
     *all_formulas(),
 ]
 

@@ -1,0 +1,292 @@
+r"""What a plan costs, what a deadline or a budget leaves, and which plans nobody beats in both time and cost.
+
+.. math:: C = t\,(m_w p_w + m_s p_s)
+
+A run of t that uses m_w machines of workers at a price of p_w each, and m_s machines that only hold weights at p_s.
+Machines are paid for by the second and for as long as the run takes: what starting them costs is not in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from speedup.errors import PlanError, UnitError
+from speedup.prices import CURRENCY, Price
+from speedup.units import positive, show_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from speedup.tables import EstimateTable
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Integers: TypeAlias = NDArray[np.int64]
+    Booleans: TypeAlias = NDArray[np.bool_]
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Cost:
+    """What each row of a table costs.
+
+    Attributes:
+        worker_cost: Of the machines of the workers, one a row [USD].
+        server_cost: Of the machines that only hold weights [USD]; 0 where there are none.
+        price: Of one machine of the first kind.
+        server_price: Of one of the second.
+    """
+
+    worker_cost: Floats
+    server_cost: Floats
+    price: Price
+    server_price: Price
+
+    @property
+    def total(self) -> Floats:
+        """Of all machines, one a row [USD]."""
+        return self.worker_cost + self.server_cost
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to mind about the prices."""
+        return tuple(dict.fromkeys(one.warning for one in (self.price, self.server_price) if one.warning))
+
+
+def machines_apart(table: EstimateTable) -> tuple[Integers, Integers]:
+    """Return the machines of workers, and those that only hold weights, one a row.
+
+    Example:
+        >>> from speedup import estimate
+        >>> table = estimate("squeezenet", workers=8, servers="central", modes="async", schedules="best")
+        >>> [count.tolist() for count in machines_apart(table)]
+        [[8], [1]]
+    """
+    own = -(-table.workers // table.inputs.practice.per_machine)
+    return own, table.machines - own
+
+
+def cost_of(
+    table: EstimateTable,
+    price: str | float | Price,
+    server_price: str | float | Price | None = None,
+    *,
+    time_s: Floats | None = None,
+) -> Cost:
+    r"""Return what each row of a table costs.
+
+    .. math:: C = t_{train}\,(m_w p_w + m_s p_s)
+
+    Args:
+        table: The plans.
+        price: Of a machine of workers, with all of its accelerators: USD per hour, or the name of a machine.
+        server_price: Of a machine that only holds weights; the same if left out.
+        time_s: How long each row takes [s], if not as the table says, such as with failures.
+
+    Returns:
+        The costs [USD].
+
+    Raises:
+        UnitError: A price is negative or not finite, or times are not one a row.
+        UnknownNameError: A machine is not in the table of prices.
+
+    Example:
+        >>> from speedup import estimate
+        >>> table = estimate(t_grad=1.0, t_comm=0.1, batches=3600, workers=[1], modes="sync-join", servers="central",
+        ...     schedules="best")
+        >>> table.time_s.tolist(), cost_of(table, 2.0, server_price=0.5).total.tolist()
+        ([4320.0], [3.0])
+    """
+    paid = Price.of(price)
+    paid_servers = paid if server_price is None else Price.of(server_price)
+    lasting = np.asarray(table.time_s if time_s is None else time_s, dtype=np.float64)
+    if lasting.shape != table.time_s.shape:
+        raise UnitError(f"time_s has shape {lasting.shape}; it must have a time for each of {len(table)} rows.")
+    workers, servers = machines_apart(table)
+    # Nothing times a run that never ends is nothing, and not undefined.
+    return Cost(
+        worker_cost=_paid(lasting, workers, paid),
+        server_cost=_paid(lasting, servers, paid_servers),
+        price=paid,
+        server_price=paid_servers,
+    )
+
+
+def _paid(lasting: Floats, machines: Integers, price: Price) -> Floats:
+    found = np.zeros_like(lasting)
+    rate = machines * price.per_second
+    np.multiply(lasting, rate, out=found, where=rate > 0)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Selection:
+    """The best row within a limit, or the nearest one where none is within.
+
+    Attributes:
+        mask: Which rows are within the limit.
+        row: The best of them; where there is none, the row that comes nearest to the limit.
+        excess: By which part of the limit that row is beyond it; 0 within.
+        limit: The limit [s or USD].
+        value: What the row has of what is limited [s or USD].
+        words: What was found, in a sentence that is empty where the limit is met.
+    """
+
+    mask: Booleans
+    row: int
+    excess: float
+    limit: float
+    value: float
+    words: str
+
+    @property
+    def met(self) -> bool:
+        """Whether any row is within the limit."""
+        return bool(self.mask.any())
+
+
+def cheapest_by(
+    time_s: ArrayLike, cost: ArrayLike, deadline_s: float, *, feasible: ArrayLike | None = None
+) -> Selection:
+    """Return the cheapest row that ends by a deadline; of several the fastest.
+
+    Where none does, it is the fastest row of all.
+
+    Args:
+        time_s: Time of each row [s]; infinite for one that never ends.
+        cost: Cost of each row [USD].
+        deadline_s: The deadline [s], > 0.
+        feasible: Which rows can be run at all; all of them if left out.
+
+    Raises:
+        UnitError: The deadline is not above 0, or something is not a number.
+        PlanError: No row can be run.
+
+    Example:
+        >>> found = cheapest_by([10.0, 20.0, 30.0], [5.0, 3.0, 1.0], 25.0)
+        >>> found.row, found.met
+        (1, True)
+        >>> print(cheapest_by([10.0, 20.0], [5.0, 3.0], 5.0).words)
+        No plan ends within 5 s; the nearest takes 10 s, 100% more.
+    """
+    limit = positive("deadline", deadline_s, "s")
+    return _select(time_s, cost, limit, feasible, "No plan ends within {}; the nearest takes {}", show_seconds)
+
+
+def fastest_within(
+    time_s: ArrayLike, cost: ArrayLike, budget: float, *, feasible: ArrayLike | None = None
+) -> Selection:
+    """Return the fastest row that a budget pays for; of several the cheapest.
+
+    Where it pays for none, it is the cheapest row of all.
+
+    Args:
+        time_s: Time of each row [s]; infinite for one that never ends.
+        cost: Cost of each row [USD].
+        budget: The budget [USD], > 0.
+        feasible: Which rows can be run at all; all of them if left out.
+
+    Raises:
+        UnitError: The budget is not above 0, or something is not a number.
+        PlanError: No row can be run.
+
+    Example:
+        >>> fastest_within([10.0, 20.0, 30.0], [5.0, 3.0, 1.0], 4.0).row
+        1
+        >>> print(fastest_within([10.0, 20.0], [5.0, 3.0], 2.0).words)
+        No plan costs at most 2 USD; the nearest costs 3 USD, 50% more.
+    """
+    limit = positive("budget", budget, CURRENCY)
+    return _select(cost, time_s, limit, feasible, "No plan costs at most {}; the nearest costs {}", show_cost)
+
+
+def _select(
+    limited: ArrayLike,
+    wanted: ArrayLike,
+    limit: float,
+    feasible: ArrayLike | None,
+    sentence: str,
+    show: Callable[[float], str],
+) -> Selection:
+    """Return the row with the least of what is wanted among those within the limit, or else the nearest to it."""
+    first, second = _pair(limited, wanted)
+    possible = np.isfinite(first) & np.isfinite(second)
+    if feasible is not None:
+        possible &= np.asarray(feasible, dtype=np.bool_)
+    if not possible.any():
+        raise PlanError("there is no plan that can be run; see why in the reasons of each.")
+    mask = possible & (first <= limit * (1 + _ROUNDING))
+    row = _least(second, first, mask) if mask.any() else _least(first, second, possible)
+    value = float(first[row])
+    excess = 0.0 if mask.any() else value / limit - 1
+    words = "" if mask.any() else f"{sentence.format(show(limit), show(value))}, {excess:.0%} more."
+    return Selection(mask=mask, row=row, excess=excess, limit=limit, value=value, words=words)
+
+
+def _least(first: Floats, second: Floats, mask: Booleans) -> int:
+    """Return the row with the least of ``first``, and among those of ``second``, where the mask holds."""
+    rows = np.flatnonzero(mask)
+    return int(rows[np.lexsort((second[rows], first[rows]))[0]])
+
+
+def _pair(time_s: ArrayLike, cost: ArrayLike) -> tuple[Floats, Floats]:
+    first, second = np.asarray(time_s, dtype=np.float64), np.asarray(cost, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise UnitError(f"times of shape {first.shape} and costs of shape {second.shape}; they must be one a row.")
+    if np.isnan(first).any() or np.isnan(second).any():
+        raise UnitError("a time or a cost is not a number; leave that row out, or give it an infinite one.")
+    return first, second
+
+
+def pareto_front(time_s: ArrayLike, cost: ArrayLike, *, keep_equal: bool = False) -> Integers:
+    """Return the rows that no other row beats: none is as fast and as cheap, and better in one of the two.
+
+    Sorting takes the most of it: O(n log n).
+
+    Args:
+        time_s: Time of each row [s]; infinite for one that cannot be run.
+        cost: Cost of each row [USD]; likewise.
+        keep_equal: Whether all of several rows with the same time and the same cost are returned, and not the first
+            of them alone.
+
+    Returns:
+        Their indices, the fastest row first and the cheapest last.
+
+    Raises:
+        UnitError: The two have not as many rows, or something is not a number.
+
+    Source:
+        H. T. Kung, F. Luccio, F. P. Preparata: On finding the maxima of a set of vectors. J. ACM 22(4), 1975.
+
+    Example:
+        >>> pareto_front([1.0, 2.0, 3.0, 2.0], [9.0, 4.0, 4.0, 5.0]).tolist()
+        [0, 1]
+    """
+    first, second = _pair(time_s, cost)
+    rows = np.flatnonzero(np.isfinite(first) & np.isfinite(second))
+    rows = rows[np.lexsort((second[rows], first[rows]))]
+    first, second = first[rows], second[rows]
+    cheaper_so_far = np.minimum.accumulate(second)
+    # In this order a row is beaten by one before it exactly if that is no dearer; equal ones stand side by side.
+    best = np.ones(rows.size, dtype=np.bool_)
+    best[1:] = second[1:] < cheaper_so_far[:-1]
+    if keep_equal:
+        new = np.ones(rows.size, dtype=np.bool_)
+        new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        best = best[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    return np.asarray(rows[best], dtype=np.int64)
+
+
+def show_cost(cost: float) -> str:
+    """Write an amount of money with its currency.
+
+    Example:
+        >>> show_cost(0.0123), show_cost(3), show_cost(12345.6)
+        ('0.0123 USD', '3 USD', '12,346 USD')
+    """
+    return f"{cost:,.0f} {CURRENCY}" if cost >= 1000 else f"{cost:.3g} {CURRENCY}"
