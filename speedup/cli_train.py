@@ -57,6 +57,9 @@ class How:
         Literal["pays", "always", "never"], Parameter(help="When l0_hard's arrays lose the units that are off.")
     ] = "pays"
     seed: Annotated[int, Parameter(help="Of weights, noise and the order of samples.")] = 0
+    noise_scale: Annotated[
+        bool, Parameter(help="Measure the gradient noise scale, up to which larger batches need fewer steps.")
+    ] = False
 
 
 _HOW = How()
@@ -92,7 +95,7 @@ def train(
         if not quiet:
             print(
                 f"epoch {row.epoch} of {how.epochs}: loss {row.loss:.4f}, test accuracy {row.test_accuracy:.2%}, "
-                f"{row.weights:,} weights, {show_seconds(row.time_s)}",
+                f"{row.weights:,} weights, {show_seconds(row.time_s)}{_noise(row.to_dict(), ', noise scale ')}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -101,13 +104,28 @@ def train(
     if learner.note:
         print(f"note: {learner.note}", file=sys.stderr)
     found = [row.to_dict() for row in learner.train(checkpoint, resume=resume, on_epoch=tell)]
+    noise = None if learner.noise is None else learner.noise.over_run()
     if out is not None:
         write_rows(out, found)
     if profile is not None:
         learning.learned_profile(learner).save(profile)
         print(f"saved {profile}", file=sys.stderr)
-    document = {"schema": "speedup.training/1", "settings": settings.to_dict(), "note": learner.note, "epochs": found}
-    print(json.dumps(document, indent=1) if json_ else "\n".join(_table(found)))
+    if json_:
+        about = {"schema": "speedup.training/1", "settings": settings.to_dict(), "note": learner.note}
+        whole = {} if noise is None else {"noise_scale": noise.to_dict()}
+        print(json.dumps({**about, "epochs": found, **whole}, indent=1))
+        return
+    print("\n".join([*_table(found), *([] if noise is None else [str(noise)])]))
+
+
+def _noise(row: dict[str, Any], before: str = "") -> str:
+    """Return the noise scale of an epoch; nothing where none was measured."""
+    if "noise_scale_low" not in row:
+        return ""
+    if row["noise_scale"] is None:
+        return f"{before}not resolved"
+    high = "inf" if row["noise_scale_high"] is None else f"{row['noise_scale_high']:.3g}"
+    return f"{before}{row['noise_scale']:.3g} [{row['noise_scale_low']:.3g}, {high}]"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -121,7 +139,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
             show_bytes(row["payload_bytes"]),
             show_bytes(row["memory_bytes"]),
             show_seconds(row["time_s"]),
+            *([_noise(row)] if _noise(row) else []),
         )
         for row in rows
     ]
-    return aligned([_HEAD, *cells])
+    return aligned([(*_HEAD, "noise scale")[: len(cells[0])], *cells])

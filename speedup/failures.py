@@ -111,7 +111,7 @@ def interval_s(failures: Failures, machines: ArrayLike, *, rule: str = "daly") -
     number = "F.2" if rule == "daly" else "F.1"
     return np.where(
         _failing(counts, failures),
-        _evaluate(number, m=_some(counts), t_fail=_finite(failures.mtbf_s), t_save=failures.save_s),
+        _evaluate(number, m_stop=_some(counts), t_fail=_finite(failures.mtbf_s), t_save=failures.save_s),
         np.inf,
     )
 
@@ -326,7 +326,7 @@ def _evaluate(number: str, **values: float | Floats) -> Floats:
 
 
 def _of_run(counts: Floats, failures: Failures) -> dict[str, float | Floats]:
-    return {"m": _some(counts), "t_fail": _finite(failures.mtbf_s), "t_restart": failures.restart_s}
+    return {"m_stop": _some(counts), "t_fail": _finite(failures.mtbf_s), "t_restart": failures.restart_s}
 
 
 def _times(time_s: ArrayLike) -> Floats:

@@ -10,15 +10,16 @@ import json
 import math
 import re
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from speedup.cluster import MeasuredLink  # noqa: TC001 - pydantic reads the annotations
+from speedup.efficiency import NoiseScale  # noqa: TC001 - as above
 from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.files import write_atomically
+from speedup.provenance import Provenance as Provenance  # noqa: PLC0414 - readers of profiles find it here
 from speedup.store import stored_paths
 from speedup.units import positive, show_seconds, whole
 
@@ -29,19 +30,6 @@ SCHEMA = "speedup.profile"
 VERSION = 1
 
 _STRICT: dict[str, object] = {"extra": "forbid", "allow_inf_nan": False}
-
-
-class Provenance(StrEnum):
-    """Where a number comes from."""
-
-    MEASURED = "measured"
-    """Timed by this package on the device named."""
-    PUBLISHED = "published"
-    """Measured by others and printed in the source named."""
-    FITTED = "fitted"
-    """The parameter of a model fitted to measurements."""
-    ASSUMED = "assumed"
-    """Given by the user or computed from a nominal figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +302,7 @@ class Profile:
         source: Document and place, for a published profile.
         phases: The parts of a run that changes on the way, in their order, as pruning makes it change; empty for a run
             that does not. The profile's own t_grad and tensors then are those of the beginning.
+        noise_scale: Gradient noise scale of the training, where that was measured.
 
     Raises:
         UnitError: A value is out of its range.
@@ -339,6 +328,7 @@ class Profile:
     created: str | None = None
     source: str | None = None
     phases: tuple[Phase, ...] = ()
+    noise_scale: NoiseScale | None = None
 
     def __post_init__(self) -> None:
         if not self.t_grad:

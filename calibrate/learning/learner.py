@@ -19,6 +19,7 @@ from ..training.hard_concrete import HardConcrete
 from ..training.problem import mean_cross_entropy, network_problem
 from ..training.pruning import pays
 from ..training.step import TrainingRun
+from .noise import PAIRS, NoiseWatch
 from .shrinking import compacted, is_chain, masks_of, pruned, weights_left
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Epoch:
         weights: Weights of the network in use: without gates, and without units that are off.
         payload_bytes: What a worker would send after such a step.
         memory_bytes: State, batch and temporaries of a step, as the compiler counts them.
+        noise_scale: Gradient noise scale at its end [samples]; None where it was not measured, or is not resolved.
+        noise_scale_low: Lower end of its interval [samples]; None where it was not measured.
+        noise_scale_high: Upper end; None where there is none.
     """
 
     epoch: int
@@ -68,10 +72,14 @@ class Epoch:
     weights: int
     payload_bytes: int
     memory_bytes: int
+    noise_scale: float | None = None
+    noise_scale_low: float | None = None
+    noise_scale_high: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as plain values."""
-        return asdict(self)
+        """Return the row as plain values; without a noise scale where none was measured."""
+        own = asdict(self)
+        return own if self.noise_scale_low is not None else {name: own[name] for name in own if "noise" not in name}
 
 
 class Learner:
@@ -86,6 +94,7 @@ class Learner:
         rows: What each epoch so far cost and reached.
         tensors: Elements of each tensor that travelled in it.
         features: Which elements of a sample, in one line, the first layer still reads; None for all.
+        noise: What measures the noise scale; None if nobody asks for it.
 
     Raises:
         DatasetError: A file of the data set is missing or damaged.
@@ -116,6 +125,7 @@ class Learner:
         self.features: Array | None = None
         self.rows: list[Epoch] = []
         self.tensors: list[tuple[int, ...]] = []
+        self.noise = NoiseWatch(self._run, settings) if settings.noise_scale else None
 
     @property
     def note(self) -> str:
@@ -129,8 +139,8 @@ class Learner:
         batch = self._batch(number * self._per_epoch)
         self._compiled(batch)
         start = time.perf_counter()
-        losses, loads = self._steps(number * self._per_epoch)
-        time_s = time.perf_counter() - start
+        losses, loads, measuring_s = self._steps(number * self._per_epoch)
+        time_s = time.perf_counter() - start - measuring_s
         t_grad_s = self._time_step(batch)
         if self.settings.algorithm == "l0_hard" and number + 1 >= self.settings.prune_from:
             self._prune(t_grad_s)
@@ -148,23 +158,27 @@ class Learner:
             weights=self._weights(),
             payload_bytes=4 * sum(self._run.tensor_elements),
             memory_bytes=self._memory_bytes,
+            **({} if self.noise is None else self.noise.columns()),
         )
         self.rows.append(row)
         return row
 
-    def _steps(self, first: int) -> tuple[list[jax.Array], list[float]]:
-        """Take the steps of an epoch; return their losses, and the seconds that making each batch took.
+    def _steps(self, first: int) -> tuple[list[jax.Array], list[float], float]:
+        """Take the steps of an epoch; return their losses, what making each batch took, and what measuring took [s].
 
         A step is handed to the device and not waited for, so that the next batch is made while it is computed.
         """
-        losses, loads = list[jax.Array](), list[float]()
+        losses, loads, measuring_s = list[jax.Array](), list[float](), 0.0
+        every = max(1, self._per_epoch // PAIRS)
         for number in range(first, first + self._per_epoch):
+            if self.noise is not None and (number - first) % every == 0:
+                measuring_s += self.noise.measure(number, self._batch, losses[-1:])
             start = time.perf_counter()
             batch = self._batch(number)
             loads.append(time.perf_counter() - start)
             losses += [self._step(batch) for _ in range(self._repeats)]
         jax.block_until_ready(losses[-1])  # type: ignore[no-untyped-call]
-        return losses, loads
+        return losses, loads, measuring_s
 
     def _batch(self, number: int) -> tuple[Array, Array]:
         settings = self.settings
@@ -253,6 +267,7 @@ class Learner:
             tensors=self.tensors,
             features=None if self.features is None else self.features.tolist(),
             compile_s=self._compile_s,
+            noise=[] if self.noise is None else self.noise.to_list(),
         )
 
     def restore(self, path: Path) -> None:
@@ -267,6 +282,9 @@ class Learner:
         self.tensors = [tuple(elements) for elements in about["tensors"]]
         self.features = None if about["features"] is None else np.asarray(about["features"])
         self._compile_s = about["compile_s"]
+        if self.noise is not None:
+            # A checkpoint from before there were noise scales has none.
+            self.noise.restore(about.get("noise", []))
         self._executable = self._predict = None
 
     def train(

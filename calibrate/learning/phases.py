@@ -57,6 +57,7 @@ def learned_profile(learner: Learner) -> Profile:
         environment=environment() | {"seed": settings.seed, "epochs": len(epochs)},
         warnings=tuple(filter(None, (learner.note,))),
         phases=phases,
+        noise_scale=None if learner.noise is None else learner.noise.over_run(),
     )
 
 

@@ -66,6 +66,7 @@ class Settings:
         prune_from: First epoch, from 1, at whose end it does.
         shrink: When arrays lose the units that are off: if it ``pays`` for compiling anew, ``always``, or ``never``.
         seed: Of weights, noise and the order of samples.
+        noise_scale: Whether the gradient noise scale is measured on the way; the training is the same.
 
     Raises:
         PlanError: A word is none of those allowed.
@@ -90,6 +91,7 @@ class Settings:
     prune_from: int = 1
     shrink: str = "pays"
     seed: int = 0
+    noise_scale: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("prune_from", 1), ("seed", 0)):
@@ -155,7 +157,7 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must have in common with the training that goes on from it."""
         own = self.to_dict()
-        del own["folder"]
+        del own["folder"], own["noise_scale"]
         if self.schedule == "constant":
             # More epochs are the same training, only longer.
             del own["epochs"]

@@ -13,6 +13,7 @@ from speedup.errors import PlanError
 from speedup.formulas import (
     asynchronous,
     directions,
+    efficiency,
     exact,
     exchanges,
     failures,
@@ -22,9 +23,11 @@ from speedup.formulas import (
 )
 from speedup.formulas.symbols import (
     LATEX_NAMES,
+    B_n,
     D,
     N,
     S,
+    S_steps,
     X,
     t_comm,
     t_down,
@@ -61,7 +64,7 @@ class Equation:
     Attributes:
         id: ``4.1`` to ``7.3`` as the thesis numbers them; ``W`` for the whole-batch forms, ``P`` for those of
             unequal shares, ``U`` for those of unequal directions, ``Q`` for those of queueing, ``X`` for those of
-            stragglers, ``F`` for those of failures, which are this project's.
+            stragglers, ``F`` for those of failures, which are this project's; ``E`` for statistical efficiency.
         title: What it gives.
         symbol: Left-hand side.
         expression: Right-hand side; a pair of bounds for 4.10, 4.19 and 7.3.
@@ -201,6 +204,22 @@ def _failure_entries() -> tuple[Equation, ...]:
     )
 
 
+def _efficiency_entries() -> tuple[Equation, ...]:
+    e, entry = efficiency, _entry
+    return (
+        entry("E.1", "updates to a target", S_steps, e.steps),
+        entry("E.2", "samples to a target", "E_samples", e.examples),
+        entry("E.3", "samples to a target from the updates to it", "E_samples", e.examples_of_steps),
+        entry("E.4", "best learning rate of plain descent", "eta", e.learning_rate),
+        entry("E.5", "worth of a sample beside one of a base batch (Pollux)", "e", e.efficiency),
+        entry("E.6", "steps of a base batch that a step is worth (AdaScale)", "r_gain", e.gain),
+        entry("E.7", "time to a target, sync-join", "t_target", e.t_target_join),
+        entry("E.8", "time to a target, sync-split", "t_target", e.t_target_split),
+        entry("E.9", "time to a target, async, assumed cost of staleness", "t_target", e.t_target_async),
+        entry("E.10", "noise scale from two batch sizes", B_n, e.noise_scale),
+    )
+
+
 def _entries() -> tuple[Equation, ...]:
     y, a, x, entry = synchronous, asynchronous, exact, _entry
     return (
@@ -267,6 +286,7 @@ CATALOGUE: dict[str, Equation] = {
         *_exchange_entries(),
         *_straggler_entries(),
         *_failure_entries(),
+        *_efficiency_entries(),
     )
 }
 

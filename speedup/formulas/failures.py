@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from sympy import Expr, Piecewise, Rational, exp, sqrt
 
-from speedup.formulas.symbols import k, m, t_fail, t_iter, t_restart, t_save, t_train, tau
+from speedup.formulas.symbols import k, m_stop, t_fail, t_iter, t_restart, t_save, t_train, tau
 
 
-def interval_young(m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save) -> Expr:
+def interval_young(m: Expr = m_stop, t_fail: Expr = t_fail, t_save: Expr = t_save) -> Expr:
     r"""Return Young's interval between checkpoints [s], equation F.1.
 
     .. math:: \tau = \sqrt{2\,t_{save} M}
@@ -24,13 +24,13 @@ def interval_young(m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save) ->
         J. W. Young: A first order approximation to the optimum checkpoint interval. Comm. ACM 17(9), 1974.
 
     Example:
-        >>> interval_young().subs({m: 8, t_fail: 3600, t_save: 4})
+        >>> interval_young().subs({m_stop: 8, t_fail: 3600, t_save: 4})
         60
     """
     return sqrt(2 * t_save * t_fail / m)
 
 
-def interval_daly(m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save) -> Expr:
+def interval_daly(m: Expr = m_stop, t_fail: Expr = t_fail, t_save: Expr = t_save) -> Expr:
     r"""Return Daly's interval between checkpoints [s], equation F.2.
 
     .. math:: \tau = \sqrt{2\,t_{save} M}
@@ -44,7 +44,7 @@ def interval_daly(m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save) -> 
         Computer Systems 22(3), 2006.
 
     Example:
-        >>> round(interval_daly().subs({m: 1, t_fail: 24 * 60, t_save: 5}).evalf())
+        >>> round(interval_daly().subs({m_stop: 1, t_fail: 24 * 60, t_save: 5}).evalf())
         117
     """
     mean = t_fail / m
@@ -56,7 +56,7 @@ def interval_daly(m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save) -> 
 def t_wall_checkpoints(
     t_train: Expr = t_train,
     tau: Expr = tau,
-    m: Expr = m,
+    m: Expr = m_stop,
     t_fail: Expr = t_fail,
     t_save: Expr = t_save,
     t_restart: Expr = t_restart,
@@ -79,7 +79,7 @@ def t_wall_checkpoints(
 
 
 def t_wall_from_scratch(
-    t_train: Expr = t_train, m: Expr = m, t_fail: Expr = t_fail, t_restart: Expr = t_restart
+    t_train: Expr = t_train, m: Expr = m_stop, t_fail: Expr = t_fail, t_restart: Expr = t_restart
 ) -> Expr:
     r"""Return the mean time of a run that any of m machines stops, without checkpoints [s], equation F.4.
 
@@ -129,7 +129,7 @@ def t_wall_asynchronous(
 
 
 def overhead_first_order(
-    m: Expr = m, t_fail: Expr = t_fail, t_save: Expr = t_save, t_restart: Expr = t_restart
+    m: Expr = m_stop, t_fail: Expr = t_fail, t_save: Expr = t_save, t_restart: Expr = t_restart
 ) -> Expr:
     r"""Return by which part failures make a run longer at Young's interval, to the first order, equation F.7.
 
@@ -142,7 +142,7 @@ def overhead_first_order(
         J. W. Young (1974) as for F.1.
 
     Example:
-        >>> overhead_first_order().subs({m: 8, t_fail: 3600, t_save: 1, t_restart: 0})
+        >>> overhead_first_order().subs({m_stop: 8, t_fail: 3600, t_save: 1, t_restart: 0})
         1/15
     """
     return sqrt(2 * t_save * m / t_fail) + t_restart * m / t_fail

@@ -75,10 +75,21 @@ B = Symbol("B", nonnegative=True)
 r_sum = _count("r_sum")
 r_min = _count("r_min")
 m = _count("m")
+m_stop = _count("m_stop")
 t_fail = _duration("t_fail")
 t_save = _duration("t_save")
 t_restart = _duration("t_restart")
 tau = _duration("tau")
+m_0 = _count("m_0")
+b = _count("b")
+B_n = _count("B_n")
+S_min = _count("S_min")
+S_steps = _count("S_steps")
+E_min = _count("E_min")
+eta_max = Symbol("eta_max", positive=True)
+c = Symbol("c", nonnegative=True)
+q_b = Symbol("q_b", positive=True)
+q_m = Symbol("q_m", positive=True)
 
 QUANTITIES = (
     Quantity(N, "1", "N", "workers"),
@@ -120,11 +131,22 @@ QUANTITIES = (
     Quantity(B, "1", "B", "backup workers: the slowest of N, whose gradients are dropped"),
     Quantity(r_sum, "1", r"r_{\Sigma}", "sum of the speeds of the workers; 1 is that of one with t_grad"),
     Quantity(r_min, "1", r"r_{\min}", "speed of the slowest worker; 1 is that of one with t_grad"),
-    Quantity(m, "1", "m", "machines any of which stops the run when it fails"),
+    Quantity(m_stop, "1", r"m_{\mathrm{stop}}", "machines any of which stops the run when it fails"),
     Quantity(t_fail, "s", r"t_{\mathrm{fail}}", "mean time to the failure of one machine"),
     Quantity(t_save, "s", r"t_{\mathrm{save}}", "saving a checkpoint"),
     Quantity(t_restart, "s", r"t_{\mathrm{restart}}", "going on from the last checkpoint after a failure"),
     Quantity(tau, "s", r"\tau", "work between two checkpoints"),
+    Quantity(m, "1", "m", "samples of one update, those of all workers together"),
+    Quantity(m_0, "1", "m_0", "samples of one update of what is compared with"),
+    Quantity(b, "1", "b", "samples of a batch of one worker"),
+    Quantity(B_n, "1", "B_n", "gradient noise scale, in samples"),
+    Quantity(S_min, "1", r"S_{\min}", "updates to the target with an infinite batch"),
+    Quantity(S_steps, "1", r"S_{\mathrm{steps}}", "updates to the target"),
+    Quantity(E_min, "1", r"E_{\min}", "samples to the target with the smallest batch"),
+    Quantity(eta_max, "1", r"\eta_{\max}", "best learning rate of an infinite batch"),
+    Quantity(c, "1", "c", "cost of staleness: steps of an infinite batch for each update of age, assumed"),
+    Quantity(q_b, "1", "|G_b|^2", "expected squared norm of the gradient of b samples"),
+    Quantity(q_m, "1", "|G_m|^2", "expected squared norm of the gradient of m samples"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}

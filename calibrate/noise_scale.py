@@ -1,0 +1,359 @@
+r"""The gradient noise scale, measured: how much the gradient of a batch is signal, and how much noise.
+
+The squared norm of a gradient of m samples has the mean :math:`|G|^2 + \operatorname{tr}\Sigma / m`. Two batch sizes,
+b in B, tell both apart without bias:
+
+.. math:: |G|^2 = \frac{B |G_B|^2 - b |G_b|^2}{B - b}, \qquad
+          \operatorname{tr}\Sigma = \frac{|G_b|^2 - |G_B|^2}{1/b - 1/B}, \qquad B_n = \operatorname{tr}\Sigma / |G|^2
+
+where :math:`|G_b|^2` is the mean over all parts of the bigger batch and :math:`G_B` the mean of their gradients: in
+data-parallel training a worker's gradient and what is exchanged. Either estimate has no bias, but their ratio has: both
+are averaged over many batches, apart, and divided last. :math:`|G|^2` may come out negative; where it cannot be told
+from 0, the noise scale is not resolved, and nothing is made up for it.
+
+This holds for samples that are independent of the weights, so batches must be fresh: neither the repeats of minibatch
+persistency nor velocities, which are sums of gradients of many weights, are. Where layers normalise over a batch, the
+bigger batch is that of parts normalised by themselves, as workers do it; what an algorithm draws for a step (gates,
+dropout) is the same in all parts, and is no noise here.
+
+Sources: McCandlish, Kaplan, Amodei, *An empirical model of large-batch training*, 2018, appendix A; Qiao et al.,
+*Pollux*, OSDI 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from speedup.efficiency import NoiseScale, Span, run_average
+from speedup.errors import UnitError
+from speedup.provenance import Provenance
+from speedup.units import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from .training.problem import Batch
+    from .training.step import Leaves, TrainingRun
+
+    Array = NDArray[np.float64]
+    Norms: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+
+LEVEL = 0.9
+DECAY = 0.95
+"""Weight of a measurement by that of the next one."""
+_LEAST = 8
+"""Pairs of which a spread can be told."""
+_BLOCK = 4
+_DRAWS = 1000
+_STRETCHES = 20
+"""Parts of a run at most, each taken to have one noise scale; few enough that each has many pairs."""
+
+
+class Pair(NamedTuple):
+    """One measurement: squared norms of gradients at the same weights.
+
+    Attributes:
+        small: Mean over the parts of a batch of the squared norm of a part's gradient.
+        big: Squared norm of the gradient of the batch.
+        step: Updates before it.
+        loss: Loss of the batch.
+    """
+
+    small: float
+    big: float
+    step: int = 0
+    loss: float = math.nan
+
+
+def second_moments(optimizer: Any) -> Any | None:  # noqa: ANN401 - pytrees
+    """Return the second moments in an optimizer's state, by which adaptive ones divide; None where there are none.
+
+    Example:
+        >>> state = optax.adam(0.1).init(jnp.ones(2))
+        >>> second_moments(state).tolist(), second_moments(optax.sgd(0.1).init(jnp.ones(2)))
+        ([0.0, 0.0], None)
+    """
+    for name in ("nu", "sum_of_squares", "e_g"):
+        found = optax.tree_utils.tree_get(optimizer, name)
+        if found is not None:
+            return found
+    return None
+
+
+def preconditioned(gradient: Any, moments: Any) -> Any:  # noqa: ANN401 - pytrees
+    r"""Return a gradient divided by the root of second moments, :math:`g / \sqrt v`.
+
+    The noise scale of it does not depend on factors that all entries share, such as Adam's correction of v. Entries
+    without a second moment yet are left out. Source: Qiao et al., *Pollux*, OSDI 2021, section 3.1.
+
+    Args:
+        gradient: A pytree.
+        moments: The same of second moments.
+
+    Example:
+        >>> preconditioned(jnp.array([3.0, 4.0, 5.0]), jnp.array([9.0, 4.0, 0.0])).tolist()
+        [1.0, 2.0, 0.0]
+    """
+    return jax.tree.map(
+        lambda own, square: jnp.where(square > 0, own / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0),
+        gradient,
+        moments,
+    )
+
+
+def _squared(tree: Any) -> jax.Array:  # noqa: ANN401 - a pytree
+    return jnp.asarray(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+
+
+def squared_norms(derive: Callable[[Batch], tuple[jax.Array, Any]], batch: Batch, parts: int) -> Norms:
+    """Return mean squared norm of the parts' gradients, squared norm of their mean, and the loss; can be traced.
+
+    One part after another, so that memory is that of a part and two gradients.
+
+    Args:
+        derive: Returns loss and gradient of some samples, both means over them.
+        batch: A pytree of arrays with the samples along their first axis.
+        parts: How many equal parts, at least 2; they divide the samples.
+
+    Raises:
+        UnitError: They do not.
+
+    Example:
+        >>> samples = jnp.array([1.0, 3.0])
+        >>> small, big, _ = squared_norms(lambda part: (jnp.zeros(()), part.mean()), samples, 2)
+        >>> float(small), float(big)
+        (5.0, 4.0)
+    """
+    samples = jax.tree.leaves(batch)[0].shape[0]
+    if whole("parts", parts, minimum=2) and samples % parts:
+        raise UnitError(f"a batch of {samples} samples has no {parts} equal parts.")
+    pieces = jax.tree.map(lambda leaf: jnp.reshape(leaf, (parts, samples // parts, *leaf.shape[1:])), batch)
+    shapes = jax.eval_shape(lambda: derive(jax.tree.map(lambda leaf: leaf[0], pieces)))[1]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(total: Any, piece: Batch) -> tuple[Any, tuple[jax.Array, jax.Array]]:  # noqa: ANN401 - a pytree
+        loss, gradient = derive(piece)
+        return jax.tree.map(jnp.add, total, gradient), (_squared(gradient), loss)
+
+    total, (squares, losses) = jax.lax.scan(add, zeros, pieces)
+    return jnp.mean(squares), _squared(total) / parts**2, jnp.mean(losses)
+
+
+def training_norms(run: TrainingRun, parts: int) -> Callable[[Leaves, Leaves, Batch], Norms]:
+    """Return the function of what is frozen, a state and a fresh batch that gives squared norms; it changes nothing.
+
+    Gradients are preconditioned where the optimizer has second moments.
+
+    Args:
+        run: The training.
+        parts: Equal parts of the batch.
+    """
+
+    def norms(frozen: Leaves, leaves: Leaves, batch: Batch) -> Norms:
+        moving = run.unflattened(leaves)
+        moments = second_moments(moving.optimizer)
+
+        def derive(part: Batch) -> tuple[jax.Array, Any]:
+            loss, gradient, _ = run.derived(frozen, moving, part)
+            return loss, gradient if moments is None else preconditioned(gradient, moments)
+
+        return squared_norms(derive, batch, parts)
+
+    return jax.jit(norms)
+
+
+def _separated(small: Array, big: Array, b: int, B: int) -> tuple[Array, Array]:
+    """Return the estimates of the squared mean gradient, and of the variance of a sample's gradient."""
+    return (B * big - b * small) / (B - b), (small - big) / (1 / b - 1 / B)
+
+
+class NoiseMeter:
+    """Pairs of squared norms along a training, and what they say.
+
+    Args:
+        small: Samples of the smaller batch, b.
+        big: Samples of the bigger one, B.
+        batch: Samples of an update of the training; b if left out.
+        algorithm: Its name.
+        preconditioned: Whether the gradients were.
+        decay: Weight of a pair by that of the next one in ``latest``, in (0, 1].
+        level: Confidence level of the intervals, in (0, 1).
+
+    Attributes:
+        pairs: What was added.
+
+    Raises:
+        UnitError: A number is out of its range.
+
+    Example:
+        >>> meter = NoiseMeter(10, 80)
+        >>> meter.add(Pair(small=3.0, big=1.25))
+        >>> meter.latest().resolved, meter.latest().squared_gradient, round(meter.latest().variance, 6)
+        (False, 1.0, 20.0)
+    """
+
+    def __init__(
+        self,
+        small: int,
+        big: int,
+        *,
+        batch: int | None = None,
+        algorithm: str | None = None,
+        preconditioned: bool = False,
+        decay: float = DECAY,
+        level: float = LEVEL,
+    ) -> None:
+        self._small, self._big = whole("small", small), whole("big", big, minimum=small + 1)
+        for name, value, most in (("decay", decay, 1.0), ("level", level, 1.0 - 1e-9)):
+            if not 0 < value <= most:
+                raise UnitError(f"{name} = {value:g}; it must be between 0 and 1.")
+        self._batch = small if batch is None else whole("batch", batch)
+        self._algorithm, self._preconditioned = algorithm, preconditioned
+        self._decay, self._level = decay, level
+        self.pairs: list[Pair] = []
+
+    def add(self, pair: Pair) -> None:
+        """Add a pair, of weights later than those of the last one."""
+        self.pairs.append(pair)
+
+    def _estimates(self) -> tuple[Array, Array]:
+        if not self.pairs:
+            raise UnitError("no squared norms were measured; a noise scale needs at least one pair.")
+        small, big = np.array([(pair.small, pair.big) for pair in self.pairs]).T
+        return _separated(small, big, self._small, self._big)
+
+    def latest(self) -> NoiseScale:
+        """Return the noise scale now: exponential averages of both estimates, divided last.
+
+        Raises:
+            UnitError: There is no pair.
+        """
+        signal, noise = self._estimates()
+        # The mean of a bias-corrected exponential average, written as weights.
+        weights = self._decay ** np.arange(len(signal) - 1, -1, -1)
+        weights /= weights.sum()
+        mean = float(weights @ signal), float(weights @ noise)
+        drawn = _blocks_drawn(np.stack([weights * signal, weights * noise, weights]))
+        found = drawn[:, 0] / drawn[:, 2], drawn[:, 1] / drawn[:, 2]
+        tail = (1 - self._level) / 2
+        resolved = len(signal) >= _LEAST and min(mean) > 0 and float(np.quantile(found[0], tail)) > 0
+        ratios = np.where(found[0] > 0, found[1] / np.where(found[0] > 0, found[0], 1.0), np.inf)
+        return self._scale(mean[1] / mean[0] if resolved else None, ratios, mean, Span.LATEST)
+
+    def over_run(self) -> NoiseScale:
+        """Return the noise scale of the whole run, as the number of its steps needs it: see ``run_average``.
+
+        The run is cut into stretches; in each both estimates are averaged, and then divided.
+
+        Raises:
+            UnitError: There is no pair.
+        """
+        signal, noise = self._estimates()
+        stretches = np.array_split(np.arange(len(signal)), max(1, min(_STRETCHES, len(signal) // _LEAST)))
+        random = np.random.default_rng(0)
+
+        def scale(rows: Sequence[NDArray[np.int64]]) -> float:
+            return run_average([_ratio(signal[own], noise[own]) for own in rows], self._batch)
+
+        value = scale(stretches)
+        drawn = np.array([scale([random.choice(own, own.size) for own in stretches]) for _ in range(_DRAWS)])
+        resolved = len(signal) >= _LEAST and bool(np.quantile(drawn, (1 + self._level) / 2) < np.inf) and value > 0
+        mean = float(signal.mean()), float(noise.mean())
+        return self._scale(value if resolved and math.isfinite(value) else None, drawn, mean, Span.RUN)
+
+    def _scale(self, value: float | None, drawn: Array, mean: tuple[float, float], span: Span) -> NoiseScale:
+        tail = (1 - self._level) / 2
+        # Not interpolated, because between a number and infinity there is none.
+        low, high = (float(end) for end in np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf"))
+        known = len(self.pairs) >= _LEAST and math.isfinite(low)
+        low = max(0.0, low) if known else 0.0
+        last = self.pairs[-1]
+        return NoiseScale(
+            value=value,
+            low=low if value is None else min(low, value),
+            high=None if value is None or not math.isfinite(high) else max(high, value),
+            level=self._level,
+            squared_gradient=mean[0],
+            variance=mean[1],
+            small=self._small,
+            big=self._big,
+            pairs=len(self.pairs),
+            algorithm=self._algorithm,
+            preconditioned=self._preconditioned,
+            span=span,
+            batch=self._batch,
+            step=last.step,
+            loss=None if math.isnan(last.loss) else last.loss,
+            provenance=Provenance.MEASURED,
+        )
+
+
+def _ratio(signal: Array, noise: Array) -> float:
+    """Return the noise scale of a stretch; infinite where its mean gradient is nothing beside the noise."""
+    mean = float(signal.mean())
+    return max(0.0, float(noise.mean())) / mean if mean > 0 else math.inf
+
+
+def _blocks_drawn(columns: Array) -> Array:
+    """Return sums of columns over blocks of rows drawn with replacement: neighbours are of nearly the same weights.
+
+    Args:
+        columns: Shape ``(columns, rows)``.
+
+    Returns:
+        Shape ``(draws, columns)``.
+    """
+    rows = columns.shape[1]
+    count = rows // _BLOCK if rows >= _LEAST * _BLOCK else rows
+    sums = np.stack([part.sum(axis=1) for part in np.array_split(columns, count, axis=1)])
+    chosen = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
+    drawn: Array = sums[chosen].sum(axis=1)
+    return drawn
+
+
+def measure_noise_scale(
+    loss_fn: Callable[[Any, Batch], jax.Array],
+    params: Any,  # noqa: ANN401 - a pytree
+    batches: Iterable[Batch],
+    *,
+    parts: int = 8,
+    level: float = LEVEL,
+) -> NoiseScale:
+    """Measure the noise scale of a loss at given parameters.
+
+    Args:
+        loss_fn: ``loss_fn(params, batch)``, a mean over the samples of the batch.
+        params: A pytree of arrays; they do not change.
+        batches: Batches of one size, of samples that are independent of the parameters and of each other.
+        parts: Equal parts of a batch, whose gradients are the smaller batch's.
+        level: Confidence level of the interval.
+
+    Raises:
+        UnitError: There is no batch, or it has no such parts.
+
+    Example:
+        >>> samples = np.random.default_rng(0).normal(1.0, 2.0, (100, 64, 50)).astype(np.float32)
+        >>> noise = measure_noise_scale(lambda w, batch: jnp.mean((w - batch) ** 2), jnp.zeros(50), samples)
+        >>> noise.small, noise.big, round(noise.value)
+        (8, 64, 4)
+    """
+    derive = jax.value_and_grad(loss_fn)
+    norms = jax.jit(lambda batch: squared_norms(lambda part: derive(params, part), batch, parts))
+    pairs, samples = list[Pair](), 0
+    for batch in batches:
+        samples = jax.tree.leaves(batch)[0].shape[0]
+        small, big, loss = map(float, norms(batch))
+        pairs.append(Pair(small, big, loss=loss))
+    if not pairs:
+        raise UnitError("there are no batches; a noise scale needs some tens of them.")
+    meter = NoiseMeter(samples // parts, samples, decay=1.0, level=level)
+    meter.pairs = pairs
+    return meter.latest()
