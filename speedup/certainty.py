@@ -208,7 +208,9 @@ class Certainty:
 
     def _rests_on(self) -> list[str]:
         one = self.choice
-        found = [f"For 1 % more t_grad the choice takes {one.by_t_grad:.2g} % longer, for t_comm {one.by_t_comm:.2g} %."]
+        found = [
+            f"For 1 % more t_grad the choice takes {one.by_t_grad:.2g} % longer, for t_comm {one.by_t_comm:.2g} %."
+        ]
         if self.doubts.assumed:
             found.append("Doubts assumed: " + "; ".join(words for _, words in self.doubts.assumed) + ".")
         return found
@@ -270,7 +272,8 @@ def certainty(
 
     Example:
         >>> from speedup import estimate
-        >>> table = estimate(t_grad=1.0, t_comm=0.02, modes="sync-join", servers="central", schedules="mean", workers=[4, 6])
+        >>> plans = {"modes": "sync-join", "servers": "central", "schedules": "mean", "workers": [4, 6]}
+        >>> table = estimate(t_grad=1.0, t_comm=0.02, **plans)
         >>> found = certainty(table, 1)
         >>> found.probability_best, round(found.choice.by_t_comm, 2)
         (1.0, 0.11)
@@ -279,8 +282,7 @@ def certainty(
         raise PlanError(f"choice = {choice} is no row of a table of {len(table)} rows.")
     factors = _checked(factor, len(table))
     chosen, settled = choice % len(table), doubts or doubts_of(table.inputs, exact=exact)
-    grid, evaluator = log_ratio_grid(settled), Evaluator(table, course)
-    contest = _Contest.among(evaluator, _without_copies(table, chosen), factors, settled, chosen, grid)
+    contest = _Contest.among(Evaluator(table, course), _without_copies(table, chosen), factors, settled, chosen)
     scores = contest.scores(_worlds(DRAWS, contest.dimensions))
     regret = np.exp(scores - scores.min(axis=0)) - 1
     ties = scores <= scores.min(axis=0) + _SAME
@@ -312,7 +314,7 @@ def _checked(factor: Floats | None, rows: int) -> Floats:
 
 def _alone(table: EstimateTable) -> NDArray[np.bool_]:
     """Return which rows are one worker that sends nothing: what was measured, without any model."""
-    return (table.workers == 1) & (np.asarray(table.move_s) == 0)
+    return np.asarray((table.workers == 1) & (table.move_s == 0))
 
 
 def _without_copies(table: EstimateTable, chosen: int) -> Integers:
@@ -345,23 +347,19 @@ class _Contest:
     doubts: Doubts
 
     @classmethod
-    def among(
-        cls, evaluator: Evaluator, rows: Integers, factors: Floats, doubts: Doubts, chosen: int, grid: Floats
-    ) -> _Contest:
+    def among(cls, evaluator: Evaluator, rows: Integers, factors: Floats, doubts: Doubts, chosen: int) -> _Contest:
         """Return the plans that may be the best, and the choice."""
         table = evaluator.table
-        model = np.where(_alone(table), 0.0, doubts.model)
-        near = _within_reach(evaluator, rows, np.log(table.time_s * factors), model, doubts, chosen, grid)
-        curves = evaluator.responses(near, grid)
-        ranked = _ranked(curves, np.log(factors[near]), table.family[near], model[near], doubts)
-        first = np.flatnonzero(near[ranked] == chosen)
-        order = np.concatenate([ranked[first], np.delete(ranked, first)]) if first.size else ranked
-        if not first.size:
-            order = np.concatenate([np.flatnonzero(near == chosen), ranked])
+        model, kinds = _model_doubts(table, doubts), np.where(_alone(table), -1, table.family)
+        first = evaluator.responses(rows, log_ratio_grid(doubts, coarse=True))
+        reach = _within_reach(first, np.log(factors[rows]), kinds[rows], model[rows], doubts)
+        near = rows[reach | (rows == chosen)]
+        curves = evaluator.responses(near, log_ratio_grid(doubts))
+        ranked = _ranked(curves, np.log(factors[near]), kinds[near], model[near], doubts)
+        order = np.concatenate([np.flatnonzero(near == chosen), ranked[near[ranked] != chosen]])
         best = evaluator.refined(curves.take(order[:_MOST]), doubts)
-        families = np.where(_alone(table), -1, table.family)[best.rows]
-        _, kinds = np.unique(families, return_inverse=True)
-        return cls(table, best, np.log(factors[best.rows]), kinds, _model_doubts(table, best.rows, model), 0, doubts)
+        _, errors = np.unique(kinds[best.rows], return_inverse=True)
+        return cls(table, best, np.log(factors[best.rows]), errors, model[best.rows], 0, doubts)
 
     @property
     def dimensions(self) -> int:
@@ -399,22 +397,24 @@ class _Contest:
         )
 
 
-def _model_doubts(table: EstimateTable, rows: Integers, model: Floats) -> Floats:
-    """Return how far the model may be off for each row: where a link was measured or queues are mean values, more."""
-    found = model[rows].copy()
-    measured = isinstance(table.inputs.link, MeasuredLink)
-    for index, row in enumerate(rows):
-        if not found[index]:
-            continue
-        kind = table.families[table.family[row]]
-        if measured:
-            of_plan = table.inputs.plan_doubt(kind.mode, kind.server, int(table.workers[row])).model
-            found[index] = math.hypot(found[index], math.sqrt(max(of_plan**2 - table.inputs.doubt.model**2, 0.0)))
-        if table.words[table.estimator[row]] == "mva":
+def _model_doubts(table: EstimateTable, doubts: Doubts) -> Floats:
+    """Return how far the model may be off for each row: more where a link is known less well, and by MVA.
+
+    It is that of the kind of plan with most workers, because the rows of a kind err together.
+    """
+    inputs, of_kind = table.inputs, []
+    words = np.array(table.words)[table.estimator]
+    for index, kind in enumerate(table.families):
+        own, found = table.family == index, doubts.model
+        if found and own.any() and isinstance(inputs.link, MeasuredLink):
+            more = inputs.plan_doubt(kind.mode, kind.server, int(table.workers[own].max())).model
+            found = math.sqrt(max(found**2 + more**2 - inputs.doubt.model**2, found**2))
+        if found and (words[own] == "mva").any():
             from speedup.estimators import MODEL_ERROR  # noqa: PLC0415 - loads what constant times do without
 
-            found[index] = math.hypot(found[index], MODEL_ERROR)
-    return found
+            found = math.hypot(found, MODEL_ERROR)
+        of_kind.append(found)
+    return np.where(_alone(table), 0.0, np.array(of_kind)[table.family])
 
 
 def _margin(model: Floats | float, doubts: Doubts) -> float:
@@ -424,25 +424,23 @@ def _margin(model: Floats | float, doubts: Doubts) -> float:
 
 
 def _within_reach(
-    evaluator: Evaluator,
-    rows: Integers,
-    log_scores: Floats,
-    model: Floats,
-    doubts: Doubts,
-    chosen: int,
-    grid: Floats,
-) -> Integers:
-    """Return the rows that could be the best if their transfers were free in quick networks, and no longer in slow ones.
+    curves: Responses, log_factors: Floats, kinds: Integers, model: Floats, doubts: Doubts
+) -> NDArray[np.bool_]:
+    """Return which rows could be the best between ratios at which all were worked out.
 
-    No time falls by more than the transfers do, and none falls as they grow; the best row of each kind says what there
-    is to beat. That spares most rows of a large table their curves.
+    Times grow with those of the transfers: between two ratios, none is shorter than at the first, and the best is not
+    longer than at the second. That spares most rows of a large table the rest of their curves.
     """
-    order = rows[np.lexsort((log_scores[rows], evaluator.table.family[rows]))]
-    _, firsts = np.unique(evaluator.table.family[order], return_index=True)
-    leaders = np.union1d(order[firsts], [chosen])
-    to_beat = _log_scores(evaluator.responses(leaders, grid), (log_scores - np.log(evaluator.table.time_s))[leaders])
-    bar = float((to_beat.min(axis=0) - np.minimum(grid, 0.0)).max()) + _margin(model, doubts) + _slack(doubts)
-    return np.union1d(rows[log_scores[rows] <= bar], leaders)
+    scores = _log_scores(curves, log_factors)
+    bar = scores.min(axis=0) + _margin(model, doubts) + _SLACK
+    later = np.append(bar[1:], bar[-1])
+    reach = np.asarray((scores <= later).any(axis=1))
+    # Within a kind there is no error of the model between rows.
+    for index in np.unique(kinds[reach]):
+        own = reach & (kinds == index)
+        best = scores[own].min(axis=0) + _slack(doubts)
+        reach[own] = (scores[own] <= np.append(best[1:], best[-1])).any(axis=1)
+    return reach
 
 
 def _log_scores(curves: Responses, log_factors: Floats) -> Floats:
@@ -454,17 +452,15 @@ def _slack(doubts: Doubts) -> float:
     return 0.1 * _margin(0.0, doubts) + _SLACK
 
 
-def _ranked(
-    curves: Responses, log_factors: Floats, families: NDArray[np.int16], model: Floats, doubts: Doubts
-) -> Integers:
+def _ranked(curves: Responses, log_factors: Floats, kinds: Integers, model: Floats, doubts: Doubts) -> Integers:
     """Return the indices of rows that may be the best, those that are so at the likeliest ratios first.
 
     Rows of one kind share the error of the model, so that the best of them at each ratio is certain.
     """
     scores = _log_scores(curves, log_factors)
     best = scores.min(axis=0)
-    of_kind = np.stack([scores[families == index].min(axis=0) for index in np.unique(families)])
-    of_kind = of_kind[np.searchsorted(np.unique(families), families)]
+    of_kind = np.stack([scores[kinds == index].min(axis=0) for index in np.unique(kinds)])
+    of_kind = of_kind[np.searchsorted(np.unique(kinds), kinds)]
     gap = (scores - of_kind).min(axis=1)
     near = (gap <= _slack(doubts)) & ((scores - best).min(axis=1) <= _margin(model, doubts) + _SLACK)
     chosen = np.flatnonzero(near)
@@ -474,11 +470,13 @@ def _ranked(
     found = curves.take(chosen).at(mesh) + log_factors[chosen, None]
     likely = np.exp(-0.5 * np.linspace(-_REACH, _REACH, _MESH) ** 2)
     behind = np.empty_like(found)
-    for index in np.unique(families[chosen]):
-        own = families[chosen] == index
+    for index in np.unique(kinds[chosen]):
+        own = kinds[chosen] == index
         behind[own] = found[own] - found[own].min(axis=0)
     # Within a kind who wins is certain; between kinds the nearer to the best, the likelier.
-    weight = ((behind <= _SAME) * np.exp(-(found - found.min(axis=0)) / (0.01 + _margin(model, doubts) / _REACH))) @ likely
+    weight = (
+        (behind <= _SAME) * np.exp(-(found - found.min(axis=0)) / (0.01 + _margin(model, doubts) / _REACH))
+    ) @ likely
     can_win = (weight > 0) | (_slack(doubts) > 2 * _SLACK)
     order = np.argsort(-weight, kind="stable")
     return np.asarray(chosen[order[can_win[order]]])

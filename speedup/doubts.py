@@ -1,7 +1,8 @@
 r"""How far the times may be off: what was measured of that, and what is assumed where nobody said.
 
-Errors are log-normal: the true t_comm is :math:`t_{comm} \, m \, e^{\delta z}` with z standard normal, :math:`\delta` the
-doubt and m the median of the factor, which is 1 except for a nominal bandwidth. What is assumed, and why, says ADR 0025.
+Errors are log-normal: the true t_comm is :math:`t_{comm} \, m \, e^{\delta z}` with z standard normal,
+:math:`\delta` the doubt and m the median of the factor, which is 1 except for a nominal bandwidth. What is assumed, and
+why, says ADR 0025.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ def doubts_of(inputs: Inputs, *, exact: bool = False) -> Doubts:
     median = 1.0
     if not stated.t_grad:
         found["t_grad"] = T_GRAD_DOUBT
-        assumed.append((Source.T_GRAD, f"t_grad is {inputs.t_grad_from} without an interval; off by {T_GRAD_DOUBT:.0%}"))
+        assumed.append(
+            (Source.T_GRAD, f"t_grad is {inputs.t_grad_from} without an interval; off by {T_GRAD_DOUBT:.0%}")
+        )
     if not stated.t_comm:
         median, found["t_comm"], words = _t_comm_doubt(inputs)
         assumed.append((Source.T_COMM, words))

@@ -83,15 +83,20 @@ class Responses:
         )
 
 
-def log_ratio_grid(doubts: Doubts, *, step: float = 0.05, fewest: int = 9, most: int = 33) -> Floats:
-    """Return where curves are worked out: over 4.5 standard deviations to both sides, and close to what is stated."""
+def log_ratio_grid(doubts: Doubts, *, coarse: bool = False) -> Floats:
+    """Return where curves are worked out: over 4.5 standard deviations to both sides, and close to what is stated.
+
+    Args:
+        doubts: How far the times may be off.
+        coarse: Whether a first look is enough.
+    """
     middle, half = math.log(doubts.t_comm_median), 4.5 * doubts.ratio
-    close = np.array([-CLOSE, 0.0, CLOSE])
+    close = np.array([0.0]) if coarse else np.array([-CLOSE, 0.0, CLOSE])
     if not half and not middle:
         return close
     low, high = min(middle - half, 0.0), max(middle + half, 0.0)
-    count = int(min(max(math.ceil((high - low) / step), fewest), most))
-    wide = np.linspace(low, high, count)
+    step, fewest, most = (0.3, 5, 13) if coarse else (0.1, 7, 25)
+    wide = np.linspace(low, high, int(min(max(math.ceil((high - low) / step), fewest), most)))
     return np.unique(np.concatenate([wide[np.abs(wide) > CLOSE * (1 + 1e-9)], close]))
 
 
@@ -203,7 +208,9 @@ class Evaluator:
         new = np.array([count for count in counts.tolist() if count not in self._shares], dtype=np.int64)
         if new.size:
             largest, smallest = extreme_shares(inputs, rule, new)
-            self._shares.update(zip(new.tolist(), zip(*map(np.atleast_1d, (largest, smallest)), strict=True), strict=True))
+            self._shares.update(
+                zip(new.tolist(), zip(*map(np.atleast_1d, (largest, smallest)), strict=True), strict=True)
+            )
         found = np.array([self._shares[count] for count in counts.tolist()])
         return found[:, 0], found[:, 1]
 
