@@ -289,14 +289,14 @@ def certainty(
     shares = (ties / ties.sum(axis=0)).mean(axis=1)
     contenders = _contenders(contest, shares, regret.mean(axis=1))
     return Certainty(
-        probability_best=float(ties[contest.chosen].mean()),
-        expected_regret=float(regret[contest.chosen].mean()),
-        expected_regret_score=float((np.exp(scores[contest.chosen]) - np.exp(scores.min(axis=0))).mean()),
+        probability_best=float(ties[0].mean()),
+        expected_regret=float(regret[0].mean()),
+        expected_regret_score=float((np.exp(scores[0]) - np.exp(scores.min(axis=0))).mean()),
         unit=unit,
         choice=next(one for one in contenders if one.row == chosen),
         contenders=contenders,
         candidates=len(table),
-        sources=_information(contest.of_most(shares), settled) if len(contest.curves.rows) > 1 else (),
+        sources=_information(contest.of_most(shares), settled) if len(table) > 1 else (),
         doubts=settled,
     )
 
@@ -326,7 +326,7 @@ def _without_copies(table: EstimateTable, chosen: int) -> Integers:
 
 @dataclass(frozen=True, slots=True)
 class _Contest:
-    """Plans that are compared in the same worlds.
+    """Plans that are compared in the same worlds, the choice first.
 
     Attributes:
         table: Where they are from.
@@ -334,7 +334,6 @@ class _Contest:
         log_factors: Logarithms of what turns times into scores, shape (R,).
         kinds: Which error of the model each has, from 0; shape (R,).
         model: Standard deviation of that error, shape (R,).
-        chosen: Index of the choice among them.
         doubts: How far the times may be off.
     """
 
@@ -343,7 +342,6 @@ class _Contest:
     log_factors: Floats
     kinds: Integers
     model: Floats
-    chosen: int
     doubts: Doubts
 
     @classmethod
@@ -359,7 +357,7 @@ class _Contest:
         order = np.concatenate([np.flatnonzero(near == chosen), ranked[near[ranked] != chosen]])
         best = evaluator.refined(curves.take(order[:_MOST]), doubts)
         _, errors = np.unique(kinds[best.rows], return_inverse=True)
-        return cls(table, best, np.log(factors[best.rows]), errors, model[best.rows], 0, doubts)
+        return cls(table, best, np.log(factors[best.rows]), errors, model[best.rows], doubts)
 
     @property
     def dimensions(self) -> int:
@@ -384,17 +382,9 @@ class _Contest:
     def of_most(self, probabilities: Floats) -> _Contest:
         """Return the contest of the choice and the most probable contenders."""
         order = np.argsort(-probabilities, kind="stable")
-        order = order[(order != self.chosen) & (probabilities[order] > _RARE)][: SHOWN - 1]
-        kept = np.concatenate([[self.chosen], order]).astype(np.int64)
-        return _Contest(
-            self.table,
-            self.curves.take(kept),
-            self.log_factors[kept],
-            self.kinds[kept],
-            self.model[kept],
-            0,
-            self.doubts,
-        )
+        kept = np.append(0, order[(order > 0) & (probabilities[order] > _RARE)][: SHOWN - 1])
+        fewer, factors = self.curves.take(kept), self.log_factors[kept]
+        return _Contest(self.table, fewer, factors, self.kinds[kept], self.model[kept], self.doubts)
 
 
 def _model_doubts(table: EstimateTable, doubts: Doubts) -> Floats:
@@ -418,7 +408,7 @@ def _model_doubts(table: EstimateTable, doubts: Doubts) -> Floats:
 
 
 def _margin(model: Floats | float, doubts: Doubts) -> float:
-    """Return by how much logarithms of two scores of unlike kinds may move apart at the same ratio."""
+    """Return by how much logarithms of two scores may move apart at the same ratio, those of one kind with model 0."""
     spread = math.hypot(doubts.cv_grad, doubts.cv_comm) * _SPREAD_EFFECT
     return _REACH * math.hypot(math.sqrt(2) * float(np.max(model)), spread)
 
@@ -448,7 +438,10 @@ def _log_scores(curves: Responses, log_factors: Floats) -> Floats:
 
 
 def _slack(doubts: Doubts) -> float:
-    """Return how far above the best of its kind, at every ratio worked out, a row may lie and still be the best."""
+    """Return how far above the best of its kind, at every ratio worked out, a row may lie and still be the best.
+
+    Between these ratios curves bend a little; and rows of a kind wait for the slowest alike.
+    """
     return 0.1 * _margin(0.0, doubts) + _SLACK
 
 
@@ -477,7 +470,7 @@ def _ranked(curves: Responses, log_factors: Floats, kinds: Integers, model: Floa
     weight = (
         (behind <= _SAME) * np.exp(-(found - found.min(axis=0)) / (0.01 + _margin(model, doubts) / _REACH))
     ) @ likely
-    can_win = (weight > 0) | (_slack(doubts) > 2 * _SLACK)
+    can_win = (weight > 0) | bool(doubts.cv_grad or doubts.cv_comm)
     order = np.argsort(-weight, kind="stable")
     return np.asarray(chosen[order[can_win[order]]])
 
@@ -492,9 +485,8 @@ def _worlds(draws: int, dimensions: int) -> Floats:
 
 def _contenders(contest: _Contest, probabilities: Floats, regrets: Floats) -> tuple[Contender, ...]:
     order = np.lexsort((regrets, -probabilities))
-    order = order[(probabilities[order] > _RARE) | (order == contest.chosen)]
-    if len(order) > SHOWN:
-        order = order[np.isin(order, [*order[: SHOWN - 1], contest.chosen])][:SHOWN]
+    order = order[(probabilities[order] > _RARE) | (order == 0)]
+    order = order[np.isin(order, np.append(order[order > 0][: SHOWN - 1], 0))]
     curves, by_t_comm = contest.curves, contest.curves.by_t_comm
     return tuple(
         Contender(
