@@ -76,7 +76,7 @@ class World:
 def a_world(rng: np.random.Generator, *, spread: bool = False, among: tuple[str, ...] = SERVERS) -> World:
     """Draw a world."""
     t_grad = float(np.exp(rng.uniform(np.log(0.02), np.log(2))))
-    t_comm = t_grad * float(np.exp(rng.uniform(np.log(0.001), np.log(5))))
+    t_comm = t_grad * float(np.exp(rng.uniform(np.log(0.001), np.log(50))))
     nominal = not spread and rng.random() < 0.25
     doubts = Doubts(
         t_grad=rng.uniform(0.01, 0.15),

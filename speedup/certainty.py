@@ -28,6 +28,8 @@ from speedup.responses import Evaluator, Responses, log_ratio_grid
 from speedup.units import show_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from speedup.phases import Course
@@ -39,7 +41,7 @@ SHOWN = 30
 _OUTER, _INNER = 32, 96
 _MOST, _MESH = 96, 257
 _SEED = 20_251_107
-_SAME = 1e-12
+_SAME, _DIGITS = 1e-12, 10
 _REACH = 4.0
 _SLACK, _SPREAD_EFFECT = 0.002, 0.1
 _NEGLIGIBLE, _RARE = 0.001, 0.0005
@@ -92,7 +94,8 @@ class Information:
         doubt: Its standard deviation now, of a logarithm.
         value: By how much the expected regret would shrink, relative to the score.
         share: The same by the expected regret of the plan with the least.
-        decides: The two plans that it most often decides between; none where it decides nothing.
+        decides: The two plans that it most often decides between, or the range where they are of one kind; none where
+            it decides nothing.
     """
 
     source: Source
@@ -184,7 +187,7 @@ class Certainty:
         lost = (
             f"on average it {verb} {_percent(self.expected_regret)}{seconds} more than the best would"
             if self.expected_regret >= _NEGLIGIBLE
-            else f"on average it {verb} less than 0.1 % more than the best would"
+            else f"on average it {verb} less than 0.1% more than the best would"
         )
         return f"The best of {self.candidates} plans with a probability of {_chance(self.probability_best)}; {lost}."
 
@@ -208,23 +211,21 @@ class Certainty:
 
     def _rests_on(self) -> list[str]:
         one = self.choice
-        found = [
-            f"For 1 % more t_grad the choice takes {one.by_t_grad:.2g} % longer, for t_comm {one.by_t_comm:.2g} %."
-        ]
+        found = [f"For 1% more t_grad the choice takes {one.by_t_grad:.2g}% longer, for t_comm {one.by_t_comm:.2g}%."]
         if self.doubts.assumed:
             found.append("Doubts assumed: " + "; ".join(words for _, words in self.doubts.assumed) + ".")
         return found
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{1 + share:.2g} times"
+    return f"{100 * share:.2g}%" if share < 1 else f"{1 + share:.2g} times"
 
 
 def _chance(probability: float) -> str:
     percent = 100 * probability
     if 0 < percent < 1 or 99 < percent < 100:
-        return "less than 1 %" if percent < 1 else "more than 99 %"
-    return f"{percent:.0f} %"
+        return "less than 1%" if percent < 1 else "more than 99%"
+    return f"{percent:.0f}%"
 
 
 def _between(one: Estimate, other: Estimate) -> str:
@@ -232,7 +233,8 @@ def _between(one: Estimate, other: Estimate) -> str:
     if one.workers > other.workers:
         one, other = other, one
     if (one.mode, one.server, one.schedule) == (other.mode, other.server, other.schedule):
-        return f"{one.workers} and {other.workers} workers"
+        same = one.workers == other.workers
+        return f"two batch sizes at {one.workers} workers" if same else f"{one.workers} and {other.workers} workers"
     return f"{describe(one)} and {describe(other)}"
 
 
@@ -244,7 +246,7 @@ def certainty(
     unit: str = "s",
     exact: bool = False,
     doubts: Doubts | None = None,
-    course: Course | None = None,
+    course: Course | Sequence[Course] | None = None,
 ) -> Certainty:
     r"""Say how sure a choice among the rows of a table is.
 
@@ -261,28 +263,33 @@ def certainty(
         unit: Unit of the score.
         exact: Take numbers without an interval as exact; if not, a doubt is assumed for them, and named.
         doubts: How far the times may be off; what the inputs say by default.
-        course: The run, where it has phases; without it, times averaged over its phases stand for it.
+        course: The run, where it has phases; without it, times averaged over its phases stand for it. Or one for each
+            family of a table that was put together from several, such as one of each batch size.
 
     Returns:
         Probabilities in [0, 1], regrets as shares of the best score and in ``unit``.
 
     Raises:
-        PlanError: There is no such row.
+        PlanError: There is no such row, or not one course for each family.
         UnitError: A factor is not positive, or there is not one for each row.
 
     Example:
         >>> from speedup import estimate
-        >>> plans = {"modes": "sync-join", "servers": "central", "schedules": "mean", "workers": [4, 6]}
-        >>> table = estimate(t_grad=1.0, t_comm=0.02, **plans)
-        >>> found = certainty(table, 1)
-        >>> found.probability_best, round(found.choice.by_t_comm, 2)
-        (1.0, 0.11)
+        >>> plans = {"modes": "sync-join", "servers": "central", "schedules": "mean", "workers": range(1, 17)}
+        >>> table = estimate(t_grad=1.0, t_comm=0.1, **plans)
+        >>> found = certainty(table, 7, factor=table.machines**0.6, unit="USD")
+        >>> round(found.probability_best, 2), round(found.choice.by_t_comm, 2)
+        (0.84, 0.56)
+        >>> print(found.measurement)
+        Measure t_comm on your real link: it decides between 5 and 8 workers.
     """
     if not -len(table) <= choice < len(table):
         raise PlanError(f"choice = {choice} is no row of a table of {len(table)} rows.")
     factors = _checked(factor, len(table))
     chosen, settled = choice % len(table), doubts or doubts_of(table.inputs, exact=exact)
-    contest = _Contest.among(Evaluator(table, course), _without_copies(table, chosen), factors, settled, chosen)
+    contest = _Contest.among(
+        Evaluator(table, course), _without_copies(table, factors, chosen), factors, settled, chosen
+    )
     scores = contest.scores(_worlds(DRAWS, contest.dimensions))
     regret = np.exp(scores - scores.min(axis=0)) - 1
     ties = scores <= scores.min(axis=0) + _SAME
@@ -317,11 +324,19 @@ def _alone(table: EstimateTable) -> NDArray[np.bool_]:
     return np.asarray((table.workers == 1) & (table.move_s == 0))
 
 
-def _without_copies(table: EstimateTable, chosen: int) -> Integers:
+def _without_copies(table: EstimateTable, factors: Floats, chosen: int) -> Integers:
     """Return the rows but one of those that are one worker alone under several names; the choice stays."""
     alone = np.flatnonzero(_alone(table))
-    keep = chosen if chosen in alone else alone[:1]
-    return np.setdiff1d(np.arange(len(table)), np.setdiff1d(alone, keep))
+    alone = np.concatenate([alone[alone == chosen], alone[alone != chosen]])
+    _, firsts = np.unique(np.round(np.log(table.time_s * factors)[alone], _DIGITS), return_index=True)
+    return np.setdiff1d(np.arange(len(table)), np.delete(alone, firsts))
+
+
+def _kinds(table: EstimateTable) -> Integers:
+    """Return which kind of plan each row is, as far as the model errs; -1 for one worker alone."""
+    known = {family: index for index, family in enumerate(dict.fromkeys(table.families))}
+    kinds = np.array([known[family] for family in table.families])[table.family]
+    return np.where(_alone(table), -1, kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +363,7 @@ class _Contest:
     def among(cls, evaluator: Evaluator, rows: Integers, factors: Floats, doubts: Doubts, chosen: int) -> _Contest:
         """Return the plans that may be the best, and the choice."""
         table = evaluator.table
-        model, kinds = _model_doubts(table, doubts), np.where(_alone(table), -1, table.family)
+        model, kinds = _model_doubts(table, doubts), _kinds(table)
         first = evaluator.responses(rows, log_ratio_grid(doubts, coarse=True))
         reach = _within_reach(first, np.log(factors[rows]), kinds[rows], model[rows], doubts)
         near = rows[reach | (rows == chosen)]
@@ -529,16 +544,26 @@ def _known(contest: _Contest, source: Source, known: list[int]) -> Information:
     now = float(regret.mean(axis=1).min())
     value = now - float(regret.min(axis=0).mean())
     # Ties go to the choice, which is first.
-    wins = np.bincount(np.argmin(regret, axis=0), minlength=len(regret))
-    two = np.argsort(-wins, kind="stable")[:2]
-    decides = None
-    if len(two) > 1 and wins[two[1]]:
-        plans = [contest.table[int(contest.curves.rows[index])] for index in two]
-        decides = (plans[0], plans[1])
+    decides = _apart(contest, np.argmin(regret, axis=0)) if value > _SAME else None
     return Information(
         source=source,
         doubt=contest.doubts.of(source),
         value=max(value, 0.0) if value > _SAME else 0.0,
         share=max(value, 0.0) / now if now > _SAME else 0.0,
-        decides=decides if value > _SAME else None,
+        decides=decides,
     )
+
+
+def _apart(contest: _Contest, winners: Integers) -> tuple[Estimate, Estimate] | None:
+    """Return the two plans that win most often; of one kind, those at both ends of the middle 80 % of its counts."""
+    wins = np.bincount(winners, minlength=len(contest.kinds))
+    first, second = np.argsort(-wins, kind="stable")[:2] if len(wins) > 1 else (0, 0)
+    if not wins[second] or first == second:
+        return None
+    if contest.kinds[first] == contest.kinds[second]:
+        own = winners[contest.kinds[winners] == contest.kinds[first]]
+        own = own[np.argsort(contest.table.workers[contest.curves.rows[own]], kind="stable")]
+        low, high = own[len(own) // 10], own[-1 - len(own) // 10]
+        first, second = (low, high) if low != high else (first, second)
+    rows = contest.curves.rows
+    return contest.table[int(rows[first])], contest.table[int(rows[second])]

@@ -104,7 +104,7 @@ def nominal_doubt(bandwidth_bytes_per_s: float) -> tuple[float, float]:
 
     Example:
         >>> [tuple(round(one, 3) for one in nominal_doubt(gbit * 1e9 / 8)) for gbit in (1, 25, 100)]
-        [(1.062, 0.05), (2.701, 0.37), (5.477, 0.612)]
+        [(1.062, 0.05), (2.702, 0.37), (5.477, 0.612)]
     """
     way = math.log(bandwidth_bytes_per_s / _SLOW_BYTES_PER_S) / math.log(_FAST_BYTES_PER_S / _SLOW_BYTES_PER_S)
     way = min(max(way, 0.0), 1.0)

@@ -10,12 +10,14 @@ so that one curve a plan, the logarithm of its time against :math:`x = \ln(c/g)`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speedup.cluster import Link
+from speedup.errors import PlanError
 from speedup.inputs import Doubt
 from speedup.kinds import AVERAGED
 from speedup.phases import Part
@@ -24,8 +26,6 @@ from speedup.rows import RowMaker, extreme_shares
 from speedup.tables import FORMULAS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from speedup.doubts import Doubts
@@ -105,12 +105,22 @@ class Evaluator:
 
     Attributes:
         table: The table.
-        parts: The parts of its run.
+        parts: The parts of the run, of each family of the table.
+
+    Raises:
+        PlanError: There is not one course for each family.
     """
 
-    def __init__(self, table: EstimateTable, course: Course | None = None) -> None:
+    def __init__(self, table: EstimateTable, course: Course | Sequence[Course] | None = None) -> None:
         self.table = table
-        self.parts: Sequence[Part] = course.parts if course else (Part("", table.inputs, table.batches),)
+        self.parts: list[Sequence[Part]]
+        if isinstance(course, Sequence):
+            if len(course) != len(table.families):
+                raise PlanError(f"{len(course)} courses for {len(table.families)} families; give one for each, or one.")
+            self.parts = [one.parts for one in course]
+        else:
+            parts = course.parts if course else (Part("", table.inputs, table.batches),)
+            self.parts = [parts] * len(table.families)
         self._shares: dict[int, tuple[Floats | float, Floats | float]] = {}
 
     def responses(self, rows: Integers, log_ratios: Floats) -> Responses:
@@ -178,13 +188,13 @@ class Evaluator:
         """Return the times of rows where transfers take ``exp(log_ratio)`` times as long [s]."""
         total = np.zeros(len(rows))
         families = self.table.family[rows]
-        for part in self.parts:
-            inputs = slower_network(part.inputs, math.exp(log_ratio))
-            if wider:
-                inputs = replace(inputs, **{wider: getattr(inputs, wider).spread_by(1 + SPREAD_STEP)})
-            for index in np.unique(families):
-                chosen = families == index
-                kind, counts = self.table.families[index], self.table.workers[rows[chosen]]
+        for index in np.unique(families):
+            chosen = families == index
+            kind, counts = self.table.families[index], self.table.workers[rows[chosen]]
+            for part in self.parts[index]:
+                inputs = slower_network(part.inputs, math.exp(log_ratio))
+                if wider:
+                    inputs = replace(inputs, **{wider: getattr(inputs, wider).spread_by(1 + SPREAD_STEP)})
                 total[chosen] += self._of_kind(kind, counts, inputs, part.batches, slowly=slowly)
         return total
 

@@ -210,6 +210,23 @@ def test_phases_are_added_up():
     assert with_course.probability_best == pytest.approx(without.probability_best, abs=0.01)
 
 
+def test_a_table_of_several_batch_sizes_has_a_course_of_each():
+    from speedup.phases import course_of
+
+    asked = [{"t_grad": t_grad, "t_comm": 0.1} for t_grad in (1.0, 1.8)]
+    tables = [table_of(**one, servers="distributed") for one in asked]
+    both = tables[0].followed_by(tables[1])
+    courses = [course_of(None, 64, **one) for one in asked]
+    # The larger batch has twice the samples.
+    factor = np.array([1, 1, 0.5, 0.5])
+    found = certainty(both, best_row(both, factor), factor=factor, course=courses)
+    assert found.choice.row == 3
+    alone = certainty(tables[1], 1)
+    assert found.choice.by_t_comm == pytest.approx(alone.choice.by_t_comm)
+    with pytest.raises(PlanError, match="1 courses for 2 families"):
+        certainty(both, 0, course=courses[:1])
+
+
 def test_a_nominal_bandwidth_is_doubted_the_more_the_faster():
     medians, doubts = zip(*(nominal_doubt(gbit * 1e9 / 8) for gbit in (1, 10, 25, 50, 400)), strict=True)
     assert list(medians) == sorted(medians)
