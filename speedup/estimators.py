@@ -40,7 +40,7 @@ LEAST_REPLICATIONS = 20
 LONG_RUN = 10
 """Rounds after the first from which on the steady state decides."""
 _SEED = 20_170_501
-_MODEL_ERROR = 0.01
+MODEL_ERROR = 0.01
 """Mean error of the queueing estimators against simulation (``benchmarks/estimators.py``)."""
 _STEP = 0.05
 """Relative step of the numerical derivatives."""
@@ -251,7 +251,7 @@ def speedup_interval(question: Question, found: Answer, sequential_s: float, dou
         sequential_s: D t_grad [s].
         doubt: How surely the times are known.
     """
-    variance = found.spread**2 + (_MODEL_ERROR**2 if found.estimator is Estimator.MVA else 0.0) + doubt.model**2
+    variance = found.spread**2 + (MODEL_ERROR**2 if found.estimator is Estimator.MVA else 0.0) + doubt.model**2
     grad, comm = question.t_grad, question.t_comm
     if doubt.t_grad or doubt.t_comm:
         by_time = _sensitivity(found, replace(question, t_grad=grad.scaled(1 + _STEP)))

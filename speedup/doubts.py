@@ -1,0 +1,165 @@
+r"""How far the times may be off: what was measured of that, and what is assumed where nobody said.
+
+Errors are log-normal: the true t_comm is :math:`t_{comm} \, m \, e^{\delta z}` with z standard normal,
+:math:`\delta` the doubt and m the median of the factor, which is 1 except for a nominal bandwidth. What is assumed, and
+why, says ADR 0025.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from speedup.cluster import Link, MeasuredLink
+from speedup.inputs import MODEL_DOUBT
+from speedup.units import show_bandwidth
+
+if TYPE_CHECKING:
+    from speedup.inputs import Inputs
+
+T_GRAD_DOUBT = 0.05
+"""Of a t_grad without an interval: another device of the same kind, a driver, a warmer room."""
+T_COMM_DOUBT = 0.1
+"""Of a t_comm without an interval, given as a number or printed by others."""
+CV_DOUBT = 0.2
+"""Of a spread without samples."""
+ASSUMED_MODEL_DOUBT = 2 * MODEL_DOUBT
+"""Of a kind of plan where no link was measured, so that nobody knows how several transfers share it."""
+_SLOW_BYTES_PER_S, _FAST_BYTES_PER_S = 10e9 / 8, 50e9 / 8
+# Frames of 1500 bytes carry 1448 of payload on 1538 of line.
+_SLOW_MEDIAN, _SLOW_DOUBT = 1538 / 1448, 0.05
+# From 50 Gbit/s on transfers took 2 to 15 times what the bandwidth says; read as the middle 90 %.
+_FAST_LOW, _FAST_HIGH, _QUANTILE = 2.0, 15.0, 1.645
+
+
+class Source(StrEnum):
+    """What may be off."""
+
+    T_GRAD = "t_grad"
+    """The mean of t_grad."""
+    T_COMM = "t_comm"
+    """The mean of t_comm."""
+    SPREAD = "spread"
+    """The coefficients of variation."""
+    MODEL = "model"
+    """The model of a kind of plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """How far each number may be off: standard deviations of logarithms.
+
+    Attributes:
+        t_grad: Of t_grad, and of all else that goes on inside a machine.
+        t_comm: Of t_comm, and of all else that goes on between machines.
+        t_comm_median: Median of the true t_comm by the one stated.
+        cv_grad: Of the coefficient of variation of t_grad.
+        cv_comm: Of the coefficient of variation of t_comm.
+        model: Of the time of a kind of plan; of one worker alone there is no model.
+        assumed: What of these nobody measured, in words, by source.
+    """
+
+    t_grad: float = 0.0
+    t_comm: float = 0.0
+    t_comm_median: float = 1.0
+    cv_grad: float = 0.0
+    cv_comm: float = 0.0
+    model: float = 0.0
+    assumed: tuple[tuple[Source, str], ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """Of t_comm / t_grad, on which all choices between plans of constant times depend."""
+        return math.hypot(self.t_grad, self.t_comm)
+
+    def of(self, source: Source) -> float:
+        """Return the doubt of a source; of the spread, the larger one."""
+        return {
+            Source.T_GRAD: self.t_grad,
+            Source.T_COMM: self.t_comm,
+            Source.SPREAD: max(self.cv_grad, self.cv_comm),
+            Source.MODEL: self.model,
+        }[source]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the doubts as a plain dictionary, with what is assumed of them."""
+        names = ("t_grad", "t_comm", "t_comm_median", "cv_grad", "cv_comm", "model")
+        document: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return document | {"assumed": {str(source): words for source, words in self.assumed}}
+
+
+def nominal_doubt(bandwidth_bytes_per_s: float) -> tuple[float, float]:
+    r"""Return the median and the doubt of what a transfer takes, by what a nominal bandwidth says.
+
+    Up to 10 Gbit/s, links give what frames leave of them; from 50 Gbit/s on they took 2 to 15 times as long. Between
+    the two, both are interpolated in the logarithm of the bandwidth.
+
+    Args:
+        bandwidth_bytes_per_s: Nominal bandwidth [B/s].
+
+    Returns:
+        Median of true by stated time, and the standard deviation of its logarithm.
+
+    Example:
+        >>> [tuple(round(one, 3) for one in nominal_doubt(gbit * 1e9 / 8)) for gbit in (1, 25, 100)]
+        [(1.062, 0.05), (2.702, 0.37), (5.477, 0.612)]
+    """
+    way = math.log(bandwidth_bytes_per_s / _SLOW_BYTES_PER_S) / math.log(_FAST_BYTES_PER_S / _SLOW_BYTES_PER_S)
+    way = min(max(way, 0.0), 1.0)
+    slow, fast = math.log(_SLOW_MEDIAN), math.log(_FAST_LOW * _FAST_HIGH) / 2
+    fast_doubt = math.log(_FAST_HIGH / _FAST_LOW) / (2 * _QUANTILE)
+    return math.exp(slow + way * (fast - slow)), _SLOW_DOUBT + way * (fast_doubt - _SLOW_DOUBT)
+
+
+def doubts_of(inputs: Inputs, *, exact: bool = False) -> Doubts:
+    """Return how far the times of a model may be off.
+
+    Args:
+        inputs: The times; what calibration says of their doubt is taken.
+        exact: Take numbers without an interval as exact; if not, a doubt is assumed.
+
+    Example:
+        >>> from speedup import estimate
+        >>> found = doubts_of(estimate(t_grad=1.0, t_comm=0.1).inputs)
+        >>> found.t_grad, found.t_comm, found.model
+        (0.05, 0.1, 0.02)
+    """
+    stated = inputs.doubt
+    found = {name: getattr(stated, name) for name in ("t_grad", "t_comm", "cv_grad", "cv_comm", "model")}
+    if exact:
+        return Doubts(**found)
+    assumed: list[tuple[Source, str]] = []
+    median = 1.0
+    if not stated.t_grad:
+        found["t_grad"] = T_GRAD_DOUBT
+        assumed.append(
+            (Source.T_GRAD, f"t_grad is {inputs.t_grad_from} without an interval; off by {T_GRAD_DOUBT:.0%}")
+        )
+    if not stated.t_comm:
+        median, found["t_comm"], words = _t_comm_doubt(inputs)
+        assumed.append((Source.T_COMM, words))
+    spreads = {"cv_grad": inputs.grad_law.cv, "cv_comm": inputs.comm_law.cv}
+    unknown = [name for name, cv in spreads.items() if cv and not found[name]]
+    if unknown:
+        found |= dict.fromkeys(unknown, CV_DOUBT)
+        verb = "has no samples" if len(unknown) == 1 else "have no samples"
+        assumed.append((Source.SPREAD, f"{' and '.join(unknown)} {verb}; off by {CV_DOUBT:.0%}"))
+    if not stated.model and not isinstance(inputs.link, MeasuredLink):
+        found["model"] = ASSUMED_MODEL_DOUBT
+        assumed.append((Source.MODEL, f"no link was measured; each kind of plan is off by {ASSUMED_MODEL_DOUBT:.0%}"))
+    return Doubts(**found, t_comm_median=median, assumed=tuple(assumed))
+
+
+def _t_comm_doubt(inputs: Inputs) -> tuple[float, float, str]:
+    """Return the median and the doubt of a t_comm without an interval, and the words for it."""
+    if not isinstance(inputs.link, Link):
+        return 1.0, T_COMM_DOUBT, f"t_comm is {inputs.t_comm_from} without an interval; off by {T_COMM_DOUBT:.0%}"
+    rate = inputs.link.bandwidth_bytes_per_s
+    median, doubt = nominal_doubt(rate)
+    words = (
+        f"t_comm is that of a nominal {show_bandwidth(rate)}; transfers over links as fast took about {median:.3g} "
+        f"times as long, give or take a factor of {math.exp(doubt):.3g}"
+    )
+    return median, doubt, words

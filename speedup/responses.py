@@ -1,0 +1,245 @@
+r"""How long plans take in worlds whose times are not quite those stated.
+
+What goes on inside a machine errs by one factor, g; what goes on between machines by another, c. All times then scale,
+
+.. math:: T(g, c) = g \, T(1, c/g)
+
+so that one curve a plan, the logarithm of its time against :math:`x = \ln(c/g)`, says everything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speedup.cluster import Link
+from speedup.errors import PlanError
+from speedup.inputs import Doubt
+from speedup.kinds import AVERAGED
+from speedup.phases import Part
+from speedup.plans import THESIS_SERVERS, PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.rows import RowMaker, extreme_shares
+from speedup.tables import FORMULAS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from speedup.doubts import Doubts
+    from speedup.inputs import Inputs
+    from speedup.phases import Course
+    from speedup.tables import EstimateTable, Family, Floats, Integers
+
+CLOSE = 0.01
+"""Step of the derivatives at the times stated, in the logarithm of c/g."""
+SPREAD_STEP = 0.05
+REFINED = 10
+"""Rows of slow estimators whose curves are taken from queueing theory; those of others have the form of a formula."""
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """Curves of some rows of a table.
+
+    Attributes:
+        rows: Which rows, shape (R,).
+        log_ratios: Where the curves are known, x, increasing, shape (G,).
+        log_times: Logarithm of the time there, shape (R, G).
+        by_cv_grad: Relative change of the time by that of the coefficient of variation of t_grad, shape (R,).
+        by_cv_comm: Likewise of t_comm.
+    """
+
+    rows: Integers
+    log_ratios: Floats
+    log_times: Floats
+    by_cv_grad: Floats
+    by_cv_comm: Floats
+
+    def at(self, log_ratios: Floats) -> Floats:
+        """Return the logarithms of the times at other ratios, piecewise linear, shape (R, n)."""
+        after = np.clip(np.searchsorted(self.log_ratios, log_ratios), 1, len(self.log_ratios) - 1)
+        begin, end = self.log_ratios[after - 1], self.log_ratios[after]
+        weight = (log_ratios - begin) / (end - begin)
+        before = self.log_times[:, after - 1]
+        return np.asarray(before + weight * (self.log_times[:, after] - before))
+
+    @property
+    def by_t_comm(self) -> Floats:
+        """Relative change of the time by that of t_comm, at the times stated; that of t_grad is the rest to 1."""
+        ends = self.at(np.array([-CLOSE, CLOSE]))
+        return np.asarray((ends[:, 1] - ends[:, 0]) / (2 * CLOSE))
+
+    def take(self, chosen: Integers | NDArray[np.bool_]) -> Responses:
+        """Return the curves of some of the rows."""
+        return Responses(
+            self.rows[chosen],
+            self.log_ratios,
+            self.log_times[chosen],
+            self.by_cv_grad[chosen],
+            self.by_cv_comm[chosen],
+        )
+
+
+def log_ratio_grid(doubts: Doubts, *, coarse: bool = False) -> Floats:
+    """Return where curves are worked out: over 4.5 standard deviations to both sides, and close to what is stated.
+
+    Args:
+        doubts: How far the times may be off.
+        coarse: Whether a first look is enough.
+    """
+    middle, half = math.log(doubts.t_comm_median), 4.5 * doubts.ratio
+    close = np.array([0.0]) if coarse else np.array([-CLOSE, 0.0, CLOSE])
+    if not half and not middle:
+        return close
+    low, high = min(middle - half, 0.0), max(middle + half, 0.0)
+    step, fewest, most = (0.3, 5, 13) if coarse else (0.1, 7, 25)
+    wide = np.linspace(low, high, int(min(max(math.ceil((high - low) / step), fewest), most)))
+    return np.unique(np.concatenate([wide[np.abs(wide) > CLOSE * (1 + 1e-9)], close]))
+
+
+class Evaluator:
+    """Works out the curves of a table's rows.
+
+    Attributes:
+        table: The table.
+        parts: The parts of the run, of each family of the table.
+
+    Raises:
+        PlanError: There is not one course for each family.
+    """
+
+    def __init__(self, table: EstimateTable, course: Course | Sequence[Course] | None = None) -> None:
+        self.table = table
+        self.parts: list[Sequence[Part]]
+        if isinstance(course, Sequence):
+            if len(course) != len(table.families):
+                raise PlanError(f"{len(course)} courses for {len(table.families)} families; give one for each, or one.")
+            self.parts = [one.parts for one in course]
+        else:
+            parts = course.parts if course else (Part("", table.inputs, table.batches),)
+            self.parts = [parts] * len(table.families)
+        self._shares: dict[int, tuple[Floats | float, Floats | float]] = {}
+
+    def responses(self, rows: Integers, log_ratios: Floats) -> Responses:
+        """Return the curves of rows, of the form of a formula where an estimator is slow.
+
+        Args:
+            rows: Which rows of the table.
+            log_ratios: Where.
+        """
+        times = np.stack([self._times(rows, x) for x in log_ratios], axis=1)
+        # What the table says is what the choice was made from; simulated times come no other way.
+        shift = np.log(self.table.time_s[rows]) - np.log(times[:, np.searchsorted(log_ratios, 0.0)])
+        none = np.zeros(len(rows))
+        return Responses(rows, log_ratios, np.log(times) + shift[:, None], none, none)
+
+    def refined(self, curves: Responses, doubts: Doubts) -> Responses:
+        """Return the same curves by queueing theory where the formula is too coarse, and what the spread changes.
+
+        The difference between both, worked out at three ratios, is less curved than either.
+
+        Args:
+            curves: The curves, those of the likeliest rows first: ``REFINED`` of them at most are worked out.
+            doubts: How far the times may be off.
+        """
+        slow = np.flatnonzero([self._is_slow(self.table.families[self.table.family[row]]) for row in curves.rows])
+        slow = slow[:REFINED]
+        log_times = curves.log_times.copy()
+        if slow.size and len(curves.log_ratios) > 3:
+            log_times[slow] += self._correction(curves.take(slow), doubts)
+        by_spread = [np.zeros(len(curves.rows)), np.zeros(len(curves.rows))]
+        fast = np.setdiff1d(np.arange(len(curves.rows)), slow)
+        for values, (is_grad, doubt) in zip(by_spread, ((True, doubts.cv_grad), (False, doubts.cv_comm)), strict=True):
+            if doubt:
+                for some, slowly in ((slow, True), (fast, False)):
+                    values[some] = self._by_spread(curves.rows[some], grad=is_grad, slowly=slowly)
+        return replace(curves, log_times=log_times, by_cv_grad=by_spread[0], by_cv_comm=by_spread[1])
+
+    def _correction(self, curves: Responses, doubts: Doubts) -> Floats:
+        middle, half = math.log(doubts.t_comm_median), 2 * doubts.ratio
+        where = np.unique([min(middle - half, 0.0) or -CLOSE, 0.0, max(middle + half, 0.0) or CLOSE])
+        slowly = np.stack([np.log(self._times(curves.rows, x, slowly=True)) for x in where], axis=1)
+        stated = int(np.searchsorted(where, 0.0))
+        apart = slowly - curves.at(where)
+        apart -= apart[:, stated, None]
+        return np.stack([np.interp(curves.log_ratios, where, one) for one in apart])
+
+    def _by_spread(self, rows: Integers, *, grad: bool, slowly: bool) -> Floats:
+        """Return the relative change of the time by that of a coefficient of variation."""
+        if not rows.size:
+            return np.zeros(0)
+        step, law = 1 + SPREAD_STEP, "grad_law" if grad else "comm_law"
+        # Rows that stand as formulas of constant times have no spread in them.
+        wider = self._times(rows, 0.0, slowly=slowly, wider=law)
+        return np.asarray(np.log(wider / self._times(rows, 0.0, slowly=slowly)) / math.log(step))
+
+    def _is_slow(self, kind: Family) -> bool:
+        """Return whether an estimator answers for a kind of plan row by row."""
+        inputs, method = self.table.inputs, self.table.method
+        if method in FORMULAS or kind.mode is UpdateMode.SEQUENTIAL or kind.schedule in AVERAGED:
+            return False
+        of_thesis = kind.server in THESIS_SERVERS and inputs.practice.usual
+        return of_thesis and (method != "auto" or inputs.varies)
+
+    def _times(self, rows: Integers, log_ratio: float, *, slowly: bool = False, wider: str = "") -> Floats:
+        """Return the times of rows where transfers take ``exp(log_ratio)`` times as long [s]."""
+        total = np.zeros(len(rows))
+        families = self.table.family[rows]
+        for index in np.unique(families):
+            chosen = families == index
+            kind, counts = self.table.families[index], self.table.workers[rows[chosen]]
+            for part in self.parts[index]:
+                inputs = slower_network(part.inputs, math.exp(log_ratio))
+                if wider:
+                    inputs = replace(inputs, **{wider: getattr(inputs, wider).spread_by(1 + SPREAD_STEP)})
+                total[chosen] += self._of_kind(kind, counts, inputs, part.batches, slowly=slowly)
+        return total
+
+    def _of_kind(self, kind: Family, counts: Integers, inputs: Inputs, batches: int, *, slowly: bool) -> Floats:
+        method = self.table.method if self.table.method in FORMULAS else "auto"
+        if self._is_slow(kind):
+            method = "queueing" if slowly else "exact"
+            if not slowly and kind.schedule is Schedule.FAIR and kind.server is ServerKind.CENTRAL:
+                # The formula of fair sharing is lockstep for ever, which a spread ends (ADR 0013).
+                kind = replace(kind, schedule=Schedule.MEAN)
+        rule = self.table.placement if kind.server is ServerKind.DISTRIBUTED else PlacementRule.EQUAL
+        maker = RowMaker(inputs, counts, batches, method, rule, self._extreme_shares(inputs, rule, counts))
+        return np.asarray(maker.rows(kind).time_s * np.ones(len(counts)))
+
+    def _extreme_shares(
+        self, inputs: Inputs, rule: PlacementRule, counts: Integers
+    ) -> tuple[Floats | float, Floats | float]:
+        if rule is PlacementRule.EQUAL:
+            return 0.0, 0.0
+        # Placing tensors takes longer than everything else, and each curve asks at many ratios.
+        new = np.array([count for count in counts.tolist() if count not in self._shares], dtype=np.int64)
+        if new.size:
+            largest, smallest = extreme_shares(inputs, rule, new)
+            self._shares.update(
+                zip(new.tolist(), zip(*map(np.atleast_1d, (largest, smallest)), strict=True), strict=True)
+            )
+        found = np.array([self._shares[count] for count in counts.tolist()])
+        return found[:, 0], found[:, 1]
+
+
+def slower_network(inputs: Inputs, factor: float) -> Inputs:
+    """Return inputs whose network takes ``factor`` times as long, latency included; nothing is in doubt there.
+
+    Example:
+        >>> from speedup import estimate
+        >>> round(slower_network(estimate("resnet34", network="1gbit").inputs, 2.0).t_comm_s, 3)
+        1.371
+    """
+    link = inputs.link
+    if isinstance(link, Link):
+        link = Link(bandwidth_bytes_per_s=link.bandwidth_bytes_per_s / factor, latency_s=link.latency_s * factor)
+    return replace(
+        inputs,
+        t_comm_s=inputs.t_comm_s * factor,
+        comm_law=inputs.comm_law.scaled(factor),
+        link=link,
+        doubt=Doubt(),
+    )
