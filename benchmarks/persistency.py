@@ -6,7 +6,7 @@ and against n (t_load + K t_update), which would hold where it is not. One core 
 
 What limits is the loader or the network: the perceptron 3072-200-200-200-200-10 has its images once as they are, in
 memory, and once packed one by one with xz, so that a batch must be unpacked before it is used, which takes several
-updates; the reduced AlexNet of the document takes hundreds of times as long to update as to load.
+updates; the reduced AlexNet of the document takes about a thousand times as long to update as to load.
 
 What was measured already is kept, so that an interrupted run goes on where it was.
 
@@ -26,8 +26,9 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
 CORES = sorted(os.sched_getaffinity(0))
+LOADING, COMPUTING = CORES[0], CORES[-1]
 # Before JAX makes its threads, which inherit it: a device that computes on a core of its own.
-os.sched_setaffinity(0, {CORES[0]})
+os.sched_setaffinity(0, {COMPUTING})
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -149,7 +150,7 @@ def write(rows: list[dict[str, Any]]) -> None:
     """Write the rows, with all cores of the machine as the device, and go on loading on one."""
     os.sched_setaffinity(0, CORES)
     record.write("persistency", rows, ("jax", "flax", "optax"))
-    os.sched_setaffinity(0, {CORES[-1]})
+    os.sched_setaffinity(0, {LOADING})
 
 
 def main() -> int:
@@ -159,7 +160,7 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="forget what was measured before")
     options = parser.parse_args()
     jax.devices()
-    os.sched_setaffinity(0, {CORES[-1]})
+    os.sched_setaffinity(0, {LOADING})
     rows = [] if options.anew else record.read("persistency")
     for case in CASES:
         settings = Settings(

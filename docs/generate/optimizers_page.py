@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 from math import comb, sqrt
 from statistics import median
 from typing import TYPE_CHECKING
@@ -47,9 +48,9 @@ each is packed for itself, so that a batch has to be unpacked, which is real wor
 long as an update. An epoch is without the pass over the test samples. The last column is the accuracy after the time
 that K = 1 takes for all its epochs. {seeds}.
 
-| network | loader | batch | K | t_load | t_update | an epoch | overlapped | in turn | off | accuracy after an epoch | \
-after {epochs} | in K = 1's time |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- |
+| network | loader | batch | samples | K | t_load | t_update | an epoch | overlapped | in turn | off | \
+accuracy after an epoch | after {epochs} | in K = 1's time |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- | --- |
 """
 
 ADAPTIVE_HEAD = """
@@ -106,14 +107,18 @@ def _orders(names: list[str], groups: dict[tuple[str, ...], list[Row]]) -> str:
     for kind in ("printed", "chosen"):
         for column, words, better in (("test_accuracy", "test accuracy", -1), ("loss", "training loss", 1)):
             order = sorted(names, key=lambda name: better * median_of(groups[name, kind], column))
-            lines.append(f"- {kind} rates, by {words}: {', '.join(order)}\n")
+            apart = sum(_apart(groups[one, kind], groups[other, kind], column) for one, other in combinations(names, 2))
+            lines.append(
+                f"- {kind} rates, by {words}: {', '.join(order)}; in {apart} of {comb(len(names), 2)} pairs all "
+                "seeds of one are better than all of the other\n"
+            )
     gaps = [_behind(kind, groups) for kind in ("printed", "chosen")]
     return "".join(lines) + OPTIMIZERS_FOUND.format(
         pairs=comb(len(PRINTED_ORDER), 2),
         printed=_pairs("printed", groups),
         chosen=_pairs("chosen", groups),
-        behind=gaps[0][0],
-        chosen_behind=gaps[1][1],
+        behind=_points(gaps[0][0]),
+        chosen_behind=_points(gaps[1][1]),
     )
 
 
@@ -122,8 +127,8 @@ PRINTED_ORDER = ("sgd", "momentum", "nesterov", "rmsprop", "adam_hat")
 OPTIMIZERS_FOUND = """
 Document 002 says that speed and accuracy grow constantly with the complexity of the optimizer, and that SGD is far
 behind all others. Of the {pairs} pairs among SGD, momentum, Nesterov, RMSProp and Adam, the more complex optimizer has
-the higher median accuracy in {printed} at the printed rates, and in {chosen} at chosen ones. SGD is {behind:.1f} points
-behind the next one at the printed rates, and {chosen_behind:.1f} points behind the best one at chosen rates.
+the higher median accuracy in {printed} at the printed rates, and in {chosen} at chosen ones. Of these
+five SGD is {behind} the next at the printed rates, and {chosen_behind} the best at chosen rates.
 """
 
 
@@ -131,6 +136,16 @@ def _pairs(kind: str, groups: dict[tuple[str, ...], list[Row]]) -> int:
     """Return how many pairs of optimizers rank as document 002 has them."""
     reached = [median_of(groups[name, kind], "test_accuracy") for name in PRINTED_ORDER]
     return sum(one < other for place, one in enumerate(reached) for other in reached[place + 1 :])
+
+
+def _points(gap: float) -> str:
+    return f"{abs(gap):.1f} points {'behind' if gap > 0 else 'ahead of'}"
+
+
+def _apart(one: list[Row], other: list[Row], column: str) -> bool:
+    """Return whether no value of the one is between those of the other."""
+    first, second = sorted(sorted(float(row[column]) for row in rows) for rows in (one, other))
+    return first[-1] < second[0]
 
 
 def _behind(kind: str, groups: dict[tuple[str, ...], list[Row]]) -> tuple[float, float]:
@@ -158,12 +173,12 @@ def _persistency() -> str:
 PERSISTENCY_FOUND = """
 What came out:
 
-- An epoch took {least:+.0%} to {most:+.0%} longer than overlapped. Of the {distinct} rows in which the two models
-differ by more than 5 % it is nearer to overlapped in {nearer}.
+- An epoch is off by {least:+.0%} to {most:+.0%}. Of the {distinct} rows in which the two models differ by more than 5 %
+it is nearer to overlapped in {nearer}.
 - K is free while K t_update is less than t_load. An epoch against that of K = 1: {free}.
 - Where it is more, it is not: {paid}.
-- In K = 1's time, a larger K has the higher median accuracy in {ahead} of {compared} cases, by points: {gains}. The
-standard error of an accuracy is up to {chance:.1f} points with {images:,} test images.
+- In K = 1's time, a larger K has the higher median accuracy in {ahead} of the {compared} cases that have an epoch done,
+by points: {gains}. The standard error of an accuracy is up to {chance:.1f} points with {images:,} test images.
 """
 
 
@@ -188,7 +203,7 @@ def _persistency_found(groups: dict[tuple[str, ...], list[Row]]) -> str:
         free=ratios(free),
         paid=ratios([key for key in larger if key not in free]),
         ahead=sum(gain > 0 for gain in gains.values() if gain is not None),
-        compared=len(larger),
+        compared=sum(gain is not None for gain in gains.values()),
         chance=50 / sqrt(images),
         images=images,
         gains=", ".join(
@@ -226,7 +241,10 @@ def _persistency_row(key: tuple[str, ...], rows: list[Row], once: list[Row]) -> 
     first = [row for row in rows if row["epoch"] == "1"]
     limit = median_of(last_rows(once), "elapsed_s")
     reached = " | ".join(spread(some, "test_accuracy", ".1%") for some in (first, last_rows(rows)))
-    return f"| {' | '.join(key)} | {times} | {_off(rows):+.0%} | {reached} | {_within(rows, limit)} |\n"
+    network, loader, batch, persistency = key
+    samples = f"{int(first[0]['updates']) // int(persistency) * int(batch):,}"
+    about = f"{network} | {loader} | {batch} | {samples} | {persistency}"
+    return f"| {about} | {times} | {_off(rows):+.0%} | {reached} | {_within(rows, limit)} |\n"
 
 
 def _within(rows: list[Row], limit: float) -> str:
@@ -281,8 +299,9 @@ def _adaptive_found(groups: dict[tuple[str, ...], list[Row]]) -> str:
 
 
 def _images(rows: list[Row]) -> str:
-    """Return what the notes of the data say, each once."""
-    return "; ".join(dict.fromkeys(part for row in rows for part in row["data"].split("; ")))
+    """Return what the notes of the data say, each once, without how many samples of them were trained on."""
+    parts = dict.fromkeys(part for row in rows for part in row["data"].split("; "))
+    return "; ".join(part for part in parts if not part.startswith("trained on"))
 
 
 def _adaptive_row(key: tuple[str, ...], rows: list[Row], scheduled: list[Row]) -> str:
