@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -92,7 +93,9 @@ def trained(case: Case, method: str, seed: int, folder: str) -> list[dict[str, A
 
 
 def sooner(scheduled: list[dict[str, Any]], adaptive: list[dict[str, Any]]) -> int | None:
-    """Return the epoch in which the adaptive method first has the accuracy that the scheduled one ends with."""
+    """Return the epoch in which the adaptive method first has what the scheduled one ends with, unless it diverged."""
+    if not isfinite(float(scheduled[-1]["loss"])):
+        return None
     wanted = float(scheduled[-1]["test_accuracy"])
     return next((int(row["epoch"]) for row in adaptive if float(row["test_accuracy"]) >= wanted), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import textwrap
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -47,9 +48,11 @@ def median_of(rows: Iterable[Row], column: str) -> float:
 
 
 def spread(rows: Iterable[Row], column: str, form: str) -> str:
-    """Return median, smallest and largest of a column."""
-    values = [float(row[column]) for row in rows]
-    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+    """Return median, smallest and largest of a column, and how many others are no numbers."""
+    found = [float(row[column]) for row in rows]
+    values = [value for value in found if isfinite(value)]
+    lost = f", {len(found) - len(values)} diverged" if len(values) < len(found) else ""
+    return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}}){lost}"
 
 
 def seeds(groups: Mapping[str, list[Row]]) -> str:
