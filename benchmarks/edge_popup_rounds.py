@@ -35,9 +35,9 @@ GRID = (
 )
 
 
-def key(row: dict[str, Any]) -> tuple[str, ...]:
-    """Return what was played, as a file would say it."""
-    return tuple(str(row[name]) for name in ("nodes", "samples", "epochs", "merge", "training_seed"))
+def configuration(how: Rounds) -> dict[str, Any]:
+    """Return what tells one configuration from another."""
+    return {"nodes": how.nodes, "samples": how.samples, "epochs": how.epochs, "merge": how.merge}
 
 
 def main() -> int:
@@ -52,9 +52,8 @@ def main() -> int:
     rows = [] if options.anew else record.read("edge_popup_rounds")
     for how in GRID:
         for seed in range(options.seeds):
-            about = {"nodes": how.nodes, "samples": how.samples, "epochs": how.epochs, "merge": how.merge}
-            about["training_seed"] = seed
-            if key(about) not in {key(row) for row in rows}:
+            about = {**configuration(how), "training_seed": seed}
+            if not record.matching(rows, **about):
                 played = DistributedEdgePopup(replace(how, rounds=options.rounds, seed=seed), data)
                 rows += [{**about, **played.round().to_dict()} for _ in range(options.rounds)]
                 record.write("edge_popup_rounds", rows, ("jax", "flax", "optax"))
@@ -65,9 +64,8 @@ def main() -> int:
 def line(how: Rounds, rows: list[dict[str, Any]]) -> str:
     """Return what a configuration reached, round by round, the median over its seeds."""
     reached: dict[int, list[float]] = {}
-    for row in rows:
-        if key(row)[:-1] == (str(how.nodes), str(how.samples), str(how.epochs), how.merge):
-            reached.setdefault(int(row["round"]), []).append(float(row["test_loss"]))
+    for row in record.matching(rows, **configuration(how)):
+        reached.setdefault(int(row["round"]), []).append(float(row["test_loss"]))
     losses = " ".join(f"{median(reached[number]):.4f}" for number in sorted(reached))
     seen = how.nodes * how.epochs * how.samples
     return f"K = {how.nodes}, M = {how.samples}, {how.merge}: test loss {losses}; {seen:,} samples a round"

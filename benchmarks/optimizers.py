@@ -95,9 +95,8 @@ def main() -> int:
     parser.add_argument("--anew", action="store_true", help="forget what was trained before")
     options = parser.parse_args()
     rows = [] if options.anew else record.read("optimizers")
-    known = {row["algorithm"] for row in rows}
     for name, (rate, source) in PRINTED.items():
-        if name in known:
+        if record.matching(rows, algorithm=name):
             continue
         settings = Settings(
             network="neri_fashion_cnn",

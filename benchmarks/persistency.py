@@ -6,9 +6,11 @@ and against n (t_load + K t_update), which would hold where it is not. One core 
 
 What limits is the loader or the network: the perceptron 3072-200-200-200-200-10 has its images once as they are, in
 memory, and once packed one by one with xz, so that a batch must be unpacked before it is used, which takes several
-updates; the reduced AlexNet of the document takes hundreds of times as long to update as to load.
+updates; the reduced AlexNet of the document takes about a thousand times as long to update as to load.
 
-    python benchmarks/persistency.py --folder DIR [--seeds 3]
+What was measured already is kept, so that an interrupted run goes on where it was.
+
+    python benchmarks/persistency.py --folder DIR [--seeds 3] [--anew]
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import lzma
 import os
 import sys
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import accumulate
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
 CORES = sorted(os.sched_getaffinity(0))
+LOADING, COMPUTING = CORES[0], CORES[-1]
 # Before JAX makes its threads, which inherit it: a device that computes on a core of its own.
-os.sched_setaffinity(0, {CORES[0]})
+os.sched_setaffinity(0, {COMPUTING})
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -34,8 +38,6 @@ from calibrate.learning import Learner, Settings  # noqa: E402
 from calibrate.training.persistency import epoch_time_s  # noqa: E402
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from calibrate.datasets import Dataset, Inputs
@@ -95,6 +97,11 @@ def samples(case: Case, settings: Settings) -> Dataset:
     return replace(found, train_inputs=cast("Any", Packed(found.train_inputs))) if case.loader == "xz" else found
 
 
+def about(case: Case, persistency: int) -> dict[str, Any]:
+    """Return what the rows of one case and K have in common."""
+    return {"network": case.network, "loader": case.loader, "batch": case.batch, "persistency": persistency}
+
+
 def measured(case: Case, persistency: int, settings: Settings, data: Dataset) -> list[dict[str, Any]]:
     """Train once, and return a row an epoch, with what the two models say of it."""
     learner = Learner(replace(settings, persistency=persistency), data)
@@ -104,12 +111,9 @@ def measured(case: Case, persistency: int, settings: Settings, data: Dataset) ->
     for row, elapsed_s in zip(rows, accumulate(one.time_s for one in rows), strict=True):
         found.append(
             {
-                "network": case.network,
-                "data": f"cifar10, {learner.note}",
-                "loader": case.loader,
-                "batch": case.batch,
-                "persistency": persistency,
+                **about(case, persistency),
                 "training_seed": settings.seed,
+                "data": f"cifar10, {learner.note}",
                 "epoch": row.epoch,
                 "updates": row.updates,
                 "epoch_s": row.time_s,
@@ -128,34 +132,36 @@ def measured(case: Case, persistency: int, settings: Settings, data: Dataset) ->
 
 def told(rows: list[dict[str, Any]]) -> None:
     """Print what the epochs of one case and K took and reached."""
-    first = rows[0]
-    times = {name: median(row[name] for row in rows) for name in ("epoch_s", "predicted_s", "in_turn_s")}
-    last = [row["test_accuracy"] for row in rows if row["epoch"] == max(one["epoch"] for one in rows)]
+    first, end = rows[0], max(int(row["epoch"]) for row in rows)
+
+    def middle(column: str, some: list[dict[str, Any]] = rows) -> float:
+        return median(float(row[column]) for row in some)
+
     print(
-        f"{first['network']} {first['loader']} K = {first['persistency']}: {times['epoch_s']:.2f} s an epoch, "
-        f"{times['predicted_s']:.2f} s overlapped, {times['in_turn_s']:.2f} s in turn; t_load "
-        f"{median(row['t_load_s'] for row in rows) * 1e3:.1f} ms, t_update "
-        f"{median(row['t_update_s'] for row in rows) * 1e3:.1f} ms; test accuracy {median(last):.2%}",
+        f"{first['network']} {first['loader']} K = {first['persistency']}: {middle('epoch_s'):.2f} s an epoch, "
+        f"{middle('predicted_s'):.2f} s overlapped, {middle('in_turn_s'):.2f} s in turn; t_load "
+        f"{middle('t_load_s') * 1e3:.1f} ms, t_update {middle('t_update_s') * 1e3:.1f} ms; test accuracy "
+        f"{middle('test_accuracy', record.matching(rows, epoch=end)):.2%}",
         flush=True,
     )
 
 
-def written(rows: list[dict[str, Any]]) -> Path:
+def write(rows: list[dict[str, Any]]) -> None:
     """Write the rows, with all cores of the machine as the device, and go on loading on one."""
     os.sched_setaffinity(0, CORES)
-    path = record.write("persistency", rows, ("jax", "flax", "optax"))
-    os.sched_setaffinity(0, {CORES[-1]})
-    return path
+    record.write("persistency", rows, ("jax", "flax", "optax"))
+    os.sched_setaffinity(0, {LOADING})
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure minibatch persistency on CIFAR-10.")
     parser.add_argument("--folder", required=True, help="where CIFAR-10's files are")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--anew", action="store_true", help="forget what was measured before")
     options = parser.parse_args()
     jax.devices()
-    os.sched_setaffinity(0, {CORES[-1]})
-    rows: list[dict[str, Any]] = []
+    os.sched_setaffinity(0, {LOADING})
+    rows = [] if options.anew else record.read("persistency")
     for case in CASES:
         settings = Settings(
             network=case.network,
@@ -168,15 +174,15 @@ def main() -> int:
             learning_rate=0.01,
             momentum=0.5,
         )
-        data = samples(case, settings)
+        # Packing takes longer than to see that nothing is left to measure.
+        data = cache(partial(samples, case, settings))
+        for seed in range(options.seeds):
+            for persistency in case.persistency:
+                if not record.matching(rows, **about(case, persistency), training_seed=seed):
+                    rows += measured(case, persistency, replace(settings, seed=seed), data())
+                    write(rows)
         for persistency in case.persistency:
-            own = []
-            for seed in range(options.seeds):
-                own += measured(case, persistency, replace(settings, seed=seed), data)
-            told(own)
-            rows += own
-        path = written(rows)
-    print(f"wrote {path}")
+            told(record.matching(rows, **about(case, persistency)))
     return 0
 
 

@@ -24,8 +24,13 @@ def read(name: str) -> list[dict[str, Any]]:
         return [dict(row) for row in csv.DictReader(file)]
 
 
+def matching(rows: list[dict[str, Any]], **about: object) -> list[dict[str, Any]]:
+    """Return the rows that say all of this, whether they come from a file, where all is text, or not."""
+    return [row for row in rows if all(str(row[name]) == str(value) for name, value in about.items())]
+
+
 def write(name: str, rows: list[dict[str, object]], packages: tuple[str, ...], seed: int | None = None) -> Path:
-    """Write rows to ``data/results`` with date, device, seed and versions."""
+    """Write rows to ``data/results`` with date, device, seed and versions; those of an earlier run keep theirs."""
     facts = {
         "date": datetime.now(UTC).date().isoformat(),
         "device": str(describe_device()),
@@ -33,4 +38,4 @@ def write(name: str, rows: list[dict[str, object]], packages: tuple[str, ...], s
         "python": platform.python_version(),
         **{package: importlib.metadata.version(package) for package in packages},
     }
-    return write_rows(RESULTS / f"{name}.csv", [{**row, **facts} for row in rows])
+    return write_rows(RESULTS / f"{name}.csv", [{**row, **facts, **row} for row in rows])
