@@ -129,6 +129,45 @@ class Estimation:
 _ESTIMATION = Estimation()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is wanted of a plan."""
+
+    objective: Annotated[
+        Literal["time", "cost", "time-to-target", "cost-to-target"], Parameter(help="What to minimise.")
+    ] = "time"
+    min_efficiency: Annotated[
+        float | None, Parameter(help="Consider only plans with this speedup per worker, such as 0.8.")
+    ] = None
+    noise_scale: Annotated[
+        float | None, Parameter(help="Gradient noise scale [samples]; the profile's own if left out.")
+    ] = None
+    staleness_cost: Annotated[
+        float, Parameter(help="Steps that an update of age costs an async run, in those of an infinite batch.")
+    ] = 1.0
+    price: Annotated[
+        str | None, Parameter(help="Of a machine-hour [USD], or the name of a machine, such as p3.16xlarge.")
+    ] = None
+    server_price: Annotated[str | None, Parameter(help="Of a machine that only holds weights; --price by default.")] = (
+        None
+    )
+    deadline_s: Annotated[float | None, Parameter(help="Consider only plans that are done by then [s].")] = None
+    budget: Annotated[float | None, Parameter(help="Consider only plans that cost at most so much [USD].")] = None
+    device_bytes: Annotated[
+        float | None, Parameter(help="Memory of a device; that of the profile's device if left out.")
+    ] = None
+    server_bytes: Annotated[float | None, Parameter(help="Memory of a machine that holds weights.")] = None
+    mtbf_h: Annotated[
+        float | None, Parameter(help="Mean time to the failure of one machine [h]; none fails if left out.")
+    ] = None
+    save_s: Annotated[float, Parameter(help="What saving a checkpoint takes [s], with --mtbf-h.")] = 0.0
+    restart_s: Annotated[float, Parameter(help="What starting again from one takes [s], with --mtbf-h.")] = 0.0
+
+
+_WANTED = Wanted()
+
+
 @app.command
 def estimate(
     profile: OptionalProfile = None,
@@ -212,14 +251,15 @@ def recommend(
         list[Collective] | None,
         Parameter(consume_multiple=True, help="How an all-reduce goes; the fastest if left out."),
     ] = None,
-    objective: Annotated[Literal["time"], Parameter(help="What to minimise.")] = "time",
-    min_efficiency: Annotated[
-        float | None, Parameter(help="Consider only plans with this speedup per worker, such as 0.8.")
+    batch_sizes: Annotated[
+        list[int] | None,
+        Parameter(consume_multiple=True, help="Batch sizes to consider together, in the place of --batch."),
     ] = None,
     switch: Annotated[
         float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
     ] = 10.0,
     json_: Json = False,
+    wanted: Wanted = _WANTED,
     model: Model = _MODEL,
     estimation: Estimation = _ESTIMATION,
 ) -> None:
@@ -234,10 +274,9 @@ def recommend(
         servers=servers,
         schedules=schedules or EXPECTED,
         collectives=collectives or "best",
-        objective=objective,
-        min_efficiency=min_efficiency,
         switch_s=switch,
-        **vars(model),
+        **vars(wanted),
+        **(vars(model) | ({"batch": batch_sizes} if batch_sizes else {})),
         **vars(estimation),
     )
     print(answer.to_json() if json_ else answer)

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from speedup.cases import describe, transfer_words
-from speedup.errors import PlanError, UnitError
+from speedup.certainty import Certainty, certainty
+from speedup.choosing import Field, Outcome, choose, field_of, goal_sentences
+from speedup.cost import show_cost
+from speedup.errors import PlanError
 from speedup.estimates import tabulate_parts, worker_counts
+from speedup.goals import ANY, Goal, GoalOptions
 from speedup.kinds import EXPECTED, check_plan_words
-from speedup.phases import SWITCH_S, added_up, best_stages, course_of
+from speedup.phases import DEFAULT_BATCHES, SWITCH_S, best_stages, course_of
 from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.practice import PracticeOptions
+from speedup.profile import Profile
 from speedup.reasons import reasons, stage_reasons
-from speedup.tables import Estimate, EstimateTable, Family, Status, status_index
-from speedup.text import HEAD, cells, plan_lines, ratio
-from speedup.units import not_negative, positive, show_bytes, show_seconds, whole
+from speedup.tables import Estimate, EstimateTable, Family
+from speedup.text import HEAD, aligned, cells, ratio
+from speedup.units import not_negative, show_bytes, show_seconds, whole
 from speedup.validity import validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
     from typing import Unpack
-
-    from numpy.typing import NDArray
 
     from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
-    from speedup.phases import Course, Stage
-    from speedup.practice import PracticeOptions
-    from speedup.profile import Profile
+    from speedup.phases import Stage
     from speedup.tables import Integers
 
 DEFAULT_MAX_WORKERS = 8
-_OBJECTIVES = ("time",)
 _SEQUENTIAL = Family(UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
-# Of plans that take the same time, the simpler one: no stale gradients before stale ones.
-_PREFERENCE = (UpdateMode.SEQUENTIAL, UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
-_SAME_TIME = _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,13 @@ class Recommendation:
         validity: What the numbers rest on and where they stop.
         table: Every plan that was considered.
         stages: For a run that changes on the way, the fastest sequence of plans; empty for any other.
+        goal: What was wanted.
+        outcomes: What the choice and the runners-up are worth for that, in the same order.
+        refused: Plans that would be better, and why they cannot be chosen.
+        front: With a price, the plans that no other beats in time and in cost, fastest first.
+        field: The plans of the choice's batch size, and what they are worth.
+        row: The choice's row there.
+        considered: Plans that were compared, of all batch sizes.
     """
 
     choice: Estimate
@@ -63,17 +68,56 @@ class Recommendation:
     validity: tuple[str, ...]
     table: EstimateTable
     stages: tuple[Stage, ...] = ()
+    goal: Goal = ANY
+    outcomes: tuple[Outcome, ...] = ()
+    refused: tuple[Outcome, ...] = ()
+    front: tuple[Outcome, ...] = ()
+    field: Field | None = None
+    row: int = 0
+    considered: int = 0
+
+    def certainty(self, *, exact: bool = False) -> Certainty:
+        """Say how sure the choice is among the plans of its batch size that keep all limits.
+
+        Args:
+            exact: Take numbers that came without an interval as exact; if not, a doubt is assumed for them, and named.
+
+        Raises:
+            PlanError: The recommendation was not made by ``recommend``.
+        """
+        if self.field is None:
+            raise PlanError("how sure a choice is can be said of what recommend() returned alone.")
+        table, judged = self.field.table, self.field.judged
+        kept = judged.excess <= judged.excess[self.row]
+        return certainty(
+            table.take(kept),
+            int(np.count_nonzero(kept[: self.row])),
+            factor=(judged.score / table.time_s)[kept],
+            unit="USD" if self.goal.counts_cost else "s",
+            exact=exact,
+            course=self.field.course,
+        )
 
     @property
     def headline(self) -> str:
         """The answer in one sentence."""
         plan = self.choice
+        if not self.goal.by_time:
+            return self._headline_for_goal()
         if plan.mode is UpdateMode.SEQUENTIAL:
             return f"Use one worker: {plan.batches} batches take {show_seconds(plan.time_s)}."
         return (
             f"Use {describe(plan)}: speedup {ratio(plan.speedup)}, efficiency {plan.efficiency:.0%}, "
             f"{show_seconds(plan.time_s)} for {plan.batches} batches."
         )
+
+    def _headline_for_goal(self) -> str:
+        one, goal = self.outcomes[0], self.goal
+        batch = f" with batches of {one.batch}" if one.batch is not None else ""
+        until = "to the target" if goal.to_target else f"for {one.plan.batches} batches"
+        paid = "" if one.cost is None else f", {show_cost(one.cost)}"
+        missed = "No plan keeps all limits; the nearest: " if one.reason else ""
+        return f"{missed}Use {describe(one.plan)}{batch}: {show_seconds(one.time_s)} {until}{paid}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recommendation as one plain document, the table included."""
@@ -86,6 +130,11 @@ class Recommendation:
             "reasons": list(self.reasons),
             "validity": list(self.validity),
             "stages": [stage.to_dict() for stage in self.stages],
+            "objective": str(self.goal.objective),
+            "certainty": self.certainty().to_dict() if self.field is not None else None,
+            "outcomes": [one.to_dict() for one in self.outcomes],
+            "refused": [one.to_dict() for one in self.refused],
+            "front": [one.to_dict() for one in self.front],
             "rows": self.table.to_dict()["rows"],
         }
 
@@ -99,20 +148,20 @@ class Recommendation:
             "",
             f"  {self.headline}",
             "",
-            *(f"  {line}" for line in plan_lines(self._shown())),
+            *(f"  {line}" for line in aligned(self._cells())),
             "",
         ]
-        for title, lines in (("Why", self.reasons), ("Rests on", self.validity)):
+        for title, lines in self._sections():
             parts += [f"{title}:", *(f"  - {line}" for line in lines), ""]
         return "\n".join(parts).rstrip()
 
     def _repr_html_(self) -> str:
-        rows = (cells(plan) for plan in self._shown())
+        head, *rows = self._cells()
         table = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEAD)
+        titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
         lists = "".join(
             f"<p><b>{title}</b></p><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
-            for title, lines in (("Why", self.reasons), ("Rests on", self.validity))
+            for title, lines in self._sections()
         )
         title = html.escape(_title(self.table.inputs)).replace("\n", "<br>")
         return (
@@ -120,8 +169,24 @@ class Recommendation:
             f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
         )
 
-    def _shown(self) -> tuple[Estimate, ...]:
-        return (self.choice, *self.runners_up)
+    def _sections(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return the lists that follow the table, with their titles."""
+        sure = self.certainty().sentences() if self.field is not None else ()
+        sections = [("Why", self.reasons), ("How sure", sure), ("Rests on", self.validity)]
+        return [(title, lines) for title, lines in sections if lines]
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """Return the table of the choice and its runners-up, its head first."""
+        plans = (self.choice, *self.runners_up)
+        if self.goal.by_time or not self.outcomes:
+            return [HEAD, *map(cells, plans)]
+        paid = self.outcomes[0].cost is not None
+        head = ("to target" if self.goal.to_target else "run", *(("cost",) if paid else ()), "batch")
+        rows = [
+            (show_seconds(one.time_s), *((show_cost(one.cost or 0.0),) if paid else ()), str(one.batch or "?"))
+            for one in self.outcomes
+        ]
+        return [(*head, *HEAD), *((*row, *cells(plan)) for row, plan in zip(rows, plans, strict=True))]
 
 
 def _title(inputs: Inputs) -> str:
@@ -153,44 +218,8 @@ def _counts(workers: int | Iterable[int] | None, max_workers: int | None) -> Int
     return worker_counts(range(1, most + 1))
 
 
-def _check_objective(objective: str, min_efficiency: float | None) -> None:
-    if objective not in _OBJECTIVES:
-        raise PlanError(f'objective = "{objective}" is unknown. Allowed: {", ".join(_OBJECTIVES)}.')
-    if min_efficiency is not None and positive("min_efficiency", min_efficiency, "speedup per worker") > 1:
-        raise UnitError(f"min_efficiency = {min_efficiency}; it must be above 0 and at most 1, such as 0.8.")
-
-
-def _order(table: EstimateTable) -> NDArray[np.int64]:
-    """Return the rows from best to worst; of the same time, fewer workers and simpler modes first."""
-    preference = np.array([_PREFERENCE.index(family.mode) for family in table.families])[table.family]
-    # Times that differ in the last bits are the same time: rank them by the shortest of their group.
-    by_time = np.argsort(table.time_s, kind="stable")
-    steps = np.diff(table.time_s[by_time], prepend=table.time_s[by_time[0]])
-    groups = np.empty(len(table), dtype=np.int64)
-    groups[by_time] = np.cumsum(steps > _SAME_TIME * table.time_s[by_time])
-    return np.lexsort((table.family, table.machines, preference, table.workers, groups))
-
-
-def _choose(table: EstimateTable, min_efficiency: float | None) -> tuple[Estimate, tuple[Estimate, ...]]:
-    """Return the best plan and the best of every other family."""
-    order = _order(table)
-    enough = table.efficiency[order] >= (min_efficiency or 0) - _ROUNDING
-    if not enough.any():
-        best = float(table.efficiency.max())
-        raise PlanError(
-            f"no plan reaches min_efficiency = {min_efficiency}; the highest is {best:.3f}. "
-            "Lower it, or allow one worker."
-        )
-    order = order[enough]
-    return table[order[0]], _leaders(table, order, order[0])
-
-
-def _leaders(table: EstimateTable, order: NDArray[np.int64], chosen: int) -> tuple[Estimate, ...]:
-    """Return the best row of every other family; a server for a single worker is no rival."""
-    alone = [index for index, family in enumerate(table.families) if family.mode is UpdateMode.SEQUENTIAL]
-    rivals = order[(table.workers[order] > 1) | np.isin(table.family[order], alone)]
-    _, leaders = np.unique(table.family[rivals], return_index=True)
-    return tuple(table[row] for row in rivals[np.sort(leaders)] if table.family[row] != table.family[chosen])
+class RecommendOptions(PracticeOptions, GoalOptions, total=False):
+    """The options of ``recommend`` besides its own: how training is done, and what is wanted."""
 
 
 def recommend(
@@ -199,7 +228,7 @@ def recommend(
     t_grad: float | None = None,
     t_comm: float | None = None,
     t_up: float | None = None,
-    batch: int | None = None,
+    batch: int | Iterable[int] | None = None,
     network: str | Link | MeasuredLink | None = None,
     workers: int | Iterable[int] | None = None,
     max_workers: int | None = None,
@@ -207,8 +236,6 @@ def recommend(
     modes: str | Iterable[str] | None = None,
     servers: str | Iterable[str] | None = None,
     schedules: str | Iterable[str] | None = EXPECTED,
-    objective: str = "time",
-    min_efficiency: float | None = None,
     method: str = "auto",
     placement: str = "equal",
     latency_s: float = 0.0,
@@ -220,7 +247,7 @@ def recommend(
     t_codec: float = 0.0,
     switch_s: float = SWITCH_S,
     collectives: str | Iterable[str] | None = "best",
-    **practice: Unpack[PracticeOptions],
+    **options: Unpack[RecommendOptions],
 ) -> Recommendation:
     """Say how many workers to use and with which server, and why.
 
@@ -232,7 +259,7 @@ def recommend(
         t_grad: Gradient of one batch on one worker [s].
         t_comm: One transfer of all weights or gradients [s].
         t_up: One transfer of the gradients [s], if that is another time; t_comm then is that of the weights.
-        batch: Samples in one batch of one worker.
+        batch: Samples in one batch of one worker; several sizes are considered together, for as many samples.
         network: Bandwidth such as ``"1gbit"``, a ``Link``, a ``MeasuredLink``, or the ``.json`` file of one.
         workers: The counts to consider, one or many.
         max_workers: Consider 1 to this many; 8 if neither is given.
@@ -241,8 +268,6 @@ def recommend(
         servers: Some of ``central``, ``distributed``, ``sharded``, ``byteps``, ``allreduce``; by default those that
             need no further machines, and with ``shards`` all.
         schedules: ``semaphore`` if your central server has one; by default what to expect if it has not.
-        objective: ``time``, of the whole run.
-        min_efficiency: Consider only plans with at least this speedup / N, in (0, 1].
         method: ``auto``, ``queueing``, ``simulation``, ``thesis`` or ``exact``.
         placement: ``equal`` shares of a distributed server, or ``greedy``, ``lpt``, ``bytes``.
         latency_s: Fixed time of one message [s], with a network given as text.
@@ -255,11 +280,13 @@ def recommend(
         switch_s: What going over to another plan on the way costs [s], besides moving the weights once; for a profile
             with phases.
         collectives: How an all-reduce goes; ``best`` for the fastest at each count.
-        **practice: How training is done besides: ``overlap``, ``per_machine``, ``intra``, ``local_steps``, ``backup``,
-            ``shards``; see ``speedup.practice.PracticeOptions``.
+        **options: What is wanted: ``objective`` (``time``, ``cost``, ``time-to-target``, ``cost-to-target``),
+            ``min_efficiency``, ``noise_scale``, ``price``, ``deadline_s``, ``budget``, ``device_bytes``, ``mtbf_h``...;
+            see ``speedup.goals.GoalOptions``. And how training is done besides: ``overlap``, ``per_machine``...; see
+            ``speedup.practice.PracticeOptions``.
 
     Raises:
-        SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough.
+        SpeedupError: As ``estimate``; a ``PlanError`` also if no plan is efficient enough, or none can be run.
 
     Example:
         >>> recommend("vgg16e").choice.workers
@@ -267,41 +294,81 @@ def recommend(
         >>> print(recommend("squeezenet").headline)
         Use 8 workers, sync-join, distributed server: speedup 7.43, efficiency 93%, 13.1 s for 128 batches.
     """
-    _check_objective(objective, min_efficiency)
     counts, paused = _counts(workers, max_workers), not_negative("switch_s", switch_s, "s")
+    goals = {name: value for name, value in options.items() if name in GoalOptions.__annotations__}
+    practice = {name: value for name, value in options.items() if name not in goals}
     given: dict[str, Any] = {"t_grad": t_grad, "t_comm": t_comm, "t_up": t_up, "cv_grad": cv_grad, "cv_comm": cv_comm}
-    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, **practice}
-    course = course_of(profile_or_name, batches, **given, batch=batch, network=network, latency_s=latency_s)
-    kinds, rule = check_plan_words(
-        modes,
-        servers,
-        schedules,
-        method,
-        placement,
-        practice=course.inputs.practice,
-        collectives=collectives,
-        varies=course.inputs.varies,
-    )
-    tables = tabulate_parts(course, kinds, counts, method, rule)
-    if workers is None or 1 in counts:
-        alone = tabulate_parts(course, [_SEQUENTIAL], worker_counts(1), method, PlacementRule.EQUAL)
-        tables = [one.followed_by(other) for one, other in zip(alone, tables, strict=True)]
-    return _recommended(course, tables, min_efficiency, paused)
+    given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, "network": network, "latency_s": latency_s}
+    profile = Profile.load(profile_or_name) if isinstance(profile_or_name, (str, Path)) else profile_or_name
+    goal = Goal.of(profile.noise_scale if profile else None, **goals)
+    fields = []
+    for size, runs in _sizes(profile, batch, batches):
+        course = course_of(profile, runs, **given, **practice, batch=size)
+        kinds, rule = check_plan_words(
+            modes,
+            servers,
+            schedules,
+            method,
+            placement,
+            practice=course.inputs.practice,
+            collectives=collectives,
+            varies=course.inputs.varies,
+        )
+        tables = tabulate_parts(course, kinds, counts, method, rule)
+        if workers is None or 1 in counts:
+            alone = tabulate_parts(course, [_SEQUENTIAL], worker_counts(1), method, PlacementRule.EQUAL)
+            tables = [one.followed_by(other) for one, other in zip(alone, tables, strict=True)]
+        fields.append(field_of(course, tables, goal, _reference(profile, batch)))
+    return _recommended(fields, goal, paused)
 
 
-def _recommended(
-    course: Course, tables: list[EstimateTable], min_efficiency: float | None, switch_s: float
-) -> Recommendation:
-    whole_run = added_up(tables, course)
-    # Plans in which some workers never compute are no candidates.
-    table = whole_run.take(busy := whole_run.status != status_index(Status.IDLE_WORKERS))
-    if not len(table):
-        batches = table.batches
-        raise PlanError(f"workers: all counts exceed batches = {batches}; allow at most as many workers as batches.")
-    choice, runners_up = _choose(table, min_efficiency)
+def _sizes(
+    profile: Profile | None, batch: int | Iterable[int] | None, batches: int | None
+) -> list[tuple[int | None, int | None]]:
+    """Return the batch sizes to consider, and how many batches of each the run has: of as many samples."""
+    if not isinstance(batch, Iterable):
+        return [(batch, batches)]
+    sizes = [whole("batch", size) for size in batch]
+    if not sizes:
+        raise PlanError("batch is empty; give at least one size, such as batch=[16, 32].")
+    if profile is not None and profile.phases:
+        raise PlanError("several batch sizes cannot be given for a profile with phases, which have their own.")
+    reference = _reference(profile, sizes)
+    samples = (DEFAULT_BATCHES if batches is None else whole("batches", batches)) * (reference or sizes[0])
+    return [(size, max(1, round(samples / size))) for size in sizes]
+
+
+def _reference(profile: Profile | None, batch: int | Iterable[int] | None) -> int | None:
+    """Return the batch size of the run on one worker that ``batches`` counts."""
+    if batch is not None and not isinstance(batch, Iterable):
+        return batch
+    known = profile.workload.batch if profile is not None else None
+    if known is None and isinstance(batch, Iterable):
+        return next(iter(batch), None)
+    return known
+
+
+def _recommended(fields: list[Field], goal: Goal, switch_s: float) -> Recommendation:
+    chosen = choose(fields, goal)
+    field, choice, table = chosen.field, chosen.outcome.plan, chosen.field.table
     stages: tuple[Stage, ...] = ()
-    if len(course.parts) > 1:
-        allowed = busy & (whole_run.efficiency >= (min_efficiency or 0) - _ROUNDING)
-        stages = best_stages(course, [one.take(allowed) for one in tables], switch_s)
-    why = (*reasons(choice, runners_up, table), *stage_reasons(stages, choice, switch_s))
-    return Recommendation(choice, runners_up, why, validity(choice, table), table, stages)
+    if len(field.course.parts) > 1:
+        allowed = field.judged.excess == 0
+        stages = best_stages(field.course, [one.take(allowed) for one in field.parts], switch_s)
+    rivals = tuple(one.plan for one in chosen.runners_up if one.plan.batches == choice.batches)
+    why = (*reasons(choice, rivals, table), *stage_reasons(stages, choice, switch_s))
+    return Recommendation(
+        choice=choice,
+        runners_up=tuple(one.plan for one in chosen.runners_up),
+        reasons=(*goal_sentences(chosen, goal), *why),
+        validity=(*validity(choice, table), *goal.notes(table)),
+        table=table,
+        stages=stages,
+        goal=goal,
+        outcomes=(chosen.outcome, *chosen.runners_up),
+        refused=chosen.refused,
+        front=chosen.front,
+        field=field,
+        row=chosen.row,
+        considered=sum(len(one.table) for one in fields),
+    )
