@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 CLOSE = 0.01
 """Step of the derivatives at the times stated, in the logarithm of c/g."""
 SPREAD_STEP = 0.05
-REFINED = 10
-"""Rows of slow estimators whose curves are taken from queueing theory; those of others have the form of a formula."""
+REFINED, USUAL_WORKERS = 10, 64
+"""Rows of slow estimators that are worked out by queueing theory, if they have no more workers than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,39 +142,59 @@ class Evaluator:
         The difference between both, worked out at three ratios, is less curved than either.
 
         Args:
-            curves: The curves, those of the likeliest rows first: ``REFINED`` of them at most are worked out.
+            curves: The curves, those of the likeliest rows first: about ``REFINED`` of them are worked out.
             doubts: How far the times may be off.
         """
         slow = np.flatnonzero([self._is_slow(self.table.families[self.table.family[row]]) for row in curves.rows])
-        slow = slow[:REFINED]
-        log_times = curves.log_times.copy()
-        if slow.size and len(curves.log_ratios) > 3:
-            log_times[slow] += self._correction(curves.take(slow), doubts)
-        by_spread = [np.zeros(len(curves.rows)), np.zeros(len(curves.rows))]
         fast = np.setdiff1d(np.arange(len(curves.rows)), slow)
-        for values, (is_grad, doubt) in zip(by_spread, ((True, doubts.cv_grad), (False, doubts.cv_comm)), strict=True):
+        known, like = self._worked_out(curves.rows[slow])
+        log_times, effects = curves.log_times.copy(), []
+        some = curves.take(slow[known])
+        stated = np.log(self._times(some.rows, 0.0, slowly=True))
+        copied = like >= 0
+        if known.size and doubts.ratio:
+            log_times[slow[copied]] += self._correction(some, stated, doubts)[like[copied]]
+        for law, doubt in (("grad_law", doubts.cv_grad), ("comm_law", doubts.cv_comm)):
+            effect = np.zeros(len(curves.rows))
             if doubt:
-                for some, slowly in ((slow, True), (fast, False)):
-                    values[some] = self._by_spread(curves.rows[some], grad=is_grad, slowly=slowly)
-        return replace(curves, log_times=log_times, by_cv_grad=by_spread[0], by_cv_comm=by_spread[1])
+                effect[slow[copied]] = self._by_spread(some.rows, stated, law, slowly=True)[like[copied]]
+                rows = curves.rows[fast]
+                effect[fast] = self._by_spread(rows, np.log(self._times(rows, 0.0)), law, slowly=False)
+            effects.append(effect)
+        return replace(curves, log_times=log_times, by_cv_grad=effects[0], by_cv_comm=effects[1])
 
-    def _correction(self, curves: Responses, doubts: Doubts) -> Floats:
+    def _worked_out(self, rows: Integers) -> tuple[Integers, Integers]:
+        """Return which rows to work out by queueing theory, and which of them stands for each row.
+
+        Rows with many workers take longer, so that there are fewer of them. Of each row's kind the one with the nearest
+        count stands for it; -1 where there is none.
+        """
+        workers, families = self.table.workers[rows], self.table.family[rows]
+        known = np.flatnonzero(np.cumsum(np.maximum(workers, USUAL_WORKERS)) <= REFINED * USUAL_WORKERS)
+        known = np.arange(min(1, len(rows))) if not known.size else known
+        like = np.full(len(rows), -1)
+        for index, row in enumerate(families):
+            own = np.flatnonzero(families[known] == row)
+            if own.size:
+                like[index] = own[np.argmin(np.abs(workers[known[own]] - workers[index]))]
+        return known, like
+
+    def _correction(self, curves: Responses, stated: Floats, doubts: Doubts) -> Floats:
+        """Return by how much the curves of queueing theory differ from others, more than where both are known."""
         middle, half = math.log(doubts.t_comm_median), 2 * doubts.ratio
-        where = np.unique([min(middle - half, 0.0) or -CLOSE, 0.0, max(middle + half, 0.0) or CLOSE])
-        slowly = np.stack([np.log(self._times(curves.rows, x, slowly=True)) for x in where], axis=1)
-        stated = int(np.searchsorted(where, 0.0))
-        apart = slowly - curves.at(where)
-        apart -= apart[:, stated, None]
+        low, high = min(middle - half, 0.0) or -CLOSE, max(middle + half, 0.0) or CLOSE
+        where = np.array([low, 0.0, high])
+        ends = [np.log(self._times(curves.rows, x, slowly=True)) for x in (low, high)]
+        apart = np.stack([ends[0] - stated, np.zeros(len(stated)), ends[1] - stated], axis=1)
+        formula = curves.at(where)
+        apart -= formula - formula[:, 1, None]
         return np.stack([np.interp(curves.log_ratios, where, one) for one in apart])
 
-    def _by_spread(self, rows: Integers, *, grad: bool, slowly: bool) -> Floats:
+    def _by_spread(self, rows: Integers, stated: Floats, law: str, *, slowly: bool) -> Floats:
         """Return the relative change of the time by that of a coefficient of variation."""
-        if not rows.size:
-            return np.zeros(0)
-        step, law = 1 + SPREAD_STEP, "grad_law" if grad else "comm_law"
         # Rows that stand as formulas of constant times have no spread in them.
-        wider = self._times(rows, 0.0, slowly=slowly, wider=law)
-        return np.asarray(np.log(wider / self._times(rows, 0.0, slowly=slowly)) / math.log(step))
+        wider = np.log(self._times(rows, 0.0, slowly=slowly, wider=law))
+        return np.asarray((wider - stated) / math.log1p(SPREAD_STEP))
 
     def _is_slow(self, kind: Family) -> bool:
         """Return whether an estimator answers for a kind of plan row by row."""

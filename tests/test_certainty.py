@@ -10,12 +10,14 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from links import EXCHANGES, link
 from scipy.optimize import brentq
 
 from speedup import estimate, recommend
 from speedup.certainty import certainty
 from speedup.doubts import Doubts, Source, doubts_of, nominal_doubt
 from speedup.errors import PlanError, UnitError
+from speedup.responses import Evaluator, log_ratio_grid
 
 NORMAL = NormalDist()
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -191,6 +193,27 @@ def test_where_times_vary_the_spread_is_a_source_and_slow_estimators_are_bounded
     assert found.choice.by_cv_grad > 0
     words = dict(found.doubts.assumed)
     assert "cv_grad and cv_comm" in words[Source.SPREAD]
+
+
+def test_curves_by_queueing_theory_are_close_to_tables_of_other_times():
+    plans = {"schedules": "fair", "servers": ["central", "distributed"], "modes": None, "workers": [4, 6, 8]}
+    spread = {"cv_grad": 0.3, "cv_comm": 0.3, "method": "queueing"}
+    table, doubts = table_of(**spread, **plans), Doubts(t_comm=0.2, t_grad=0.05)
+    curves = Evaluator(table).responses(np.arange(len(table)), log_ratio_grid(doubts))
+    curves = Evaluator(table).refined(curves, doubts)
+    for log_ratio in (-0.3, 0.2, 0.4):
+        other = table_of(t_comm=0.1 * math.exp(log_ratio), **spread, **plans)
+        found = np.exp(curves.at(np.array([log_ratio]))[:, 0])
+        assert found == pytest.approx(other.time_s, rel=0.03)
+
+
+def test_a_measured_link_has_doubts_of_its_own():
+    table = estimate(
+        "resnet34", network=link(exchanges=EXCHANGES), workers=[2, 4, 8], servers="distributed", method="queueing"
+    )
+    found = certainty(table, best_row(table))
+    assert set(dict(found.doubts.assumed)) <= {Source.T_GRAD, Source.SPREAD}
+    assert found.doubts.model == pytest.approx(0.01)
 
 
 def test_phases_are_added_up():
