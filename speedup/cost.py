@@ -9,7 +9,7 @@ Machines are paid for by the second and for as long as the run takes: what start
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -231,7 +231,8 @@ def _select(
 def _least(first: Floats, second: Floats, mask: Booleans) -> int:
     """Return the row with the least of ``first``, and among those of ``second``, where the mask holds."""
     rows = np.flatnonzero(mask)
-    return int(rows[np.lexsort((second[rows], first[rows]))[0]])
+    rows = rows[first[rows] == first[rows].min()]
+    return int(rows[second[rows].argmin()])
 
 
 def _pair(time_s: ArrayLike, cost: ArrayLike) -> tuple[Floats, Floats]:
@@ -269,17 +270,25 @@ def pareto_front(time_s: ArrayLike, cost: ArrayLike, *, keep_equal: bool = False
     """
     first, second = _pair(time_s, cost)
     rows = np.flatnonzero(np.isfinite(first) & np.isfinite(second))
-    rows = rows[np.lexsort((second[rows], first[rows]))]
+    if not rows.size:
+        return np.zeros(0, dtype=np.int64)
+    rows = rows[np.argsort(first[rows])]
     first, second = first[rows], second[rows]
-    cheaper_so_far = np.minimum.accumulate(second)
-    # In this order a row is beaten by one before it exactly if that is no dearer; equal ones stand side by side.
-    best = np.ones(rows.size, dtype=np.bool_)
-    best[1:] = second[1:] < cheaper_so_far[:-1]
-    if keep_equal:
-        new = np.ones(rows.size, dtype=np.bool_)
-        new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-        best = best[np.flatnonzero(new)[np.cumsum(new) - 1]]
-    return np.asarray(rows[best], dtype=np.int64)
+    begins = _changes(first)
+    cheapest = np.minimum.reduceat(second, begins)
+    best = np.ones(cheapest.size, dtype=np.bool_)
+    best[1:] = cheapest[1:] < np.minimum.accumulate(cheapest)[:-1]
+    # Of the rows with one time the cheapest are on the front, if they are cheaper than all that are faster.
+    same = np.repeat(np.arange(begins.size), np.diff(begins, append=rows.size))
+    on = best[same] & (second == cheapest[same])
+    found, same = rows[on], same[on]
+    found = found[np.lexsort((found, same))] if keep_equal else np.minimum.reduceat(found, _changes(same))
+    return np.asarray(found, dtype=np.int64)
+
+
+def _changes(values: NDArray[Any]) -> Integers:
+    """Return where a sorted array begins to have another value."""
+    return np.asarray(np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])), dtype=np.int64)
 
 
 def show_cost(cost: float) -> str:

@@ -315,7 +315,7 @@ def feasibility_of(
         >>> from speedup import estimate
         >>> table = estimate("resnet34", workers=[8], modes="sync-join", servers="allreduce")
         >>> print(feasibility_of(table, device_bytes=100e6).reason(0))
-        a worker needs 175 MB, the device has 100 MB
+        a worker needs 171 MB, the device has 100 MB
     """
     kind = one_of("buffers", buffers, tuple(Buffers))
     profile = table.inputs.profile

@@ -352,15 +352,17 @@ class RowMaker:
 
         practice, servers = self.inputs.practice, self._servers(kind)
         computed, moved = self._computed_s(kind.mode), self._moved_s(kind) * np.ones(len(self.counts))
-        queued, served = moved / 2 / servers, (practice.t_serve_s + practice.t_update_s) / servers
+        # In a pipeline both directions of a server's link are busy at once with the same pieces: one station, not two.
+        ways = 1 if kind.schedule is Schedule.PIPELINED else 2
+        queued, served = moved / ways / servers, (practice.t_serve_s + practice.t_update_s) / servers
         varies = self.method not in FORMULAS and self.inputs.varies
 
         def times(gradient: Floats) -> Floats:
-            alone = self._paced_s(gradient) + moved - 2 * queued
+            alone = self._paced_s(gradient) + moved - ways * queued
             if varies or served.any():
-                cycle = self._workers / approximate_throughput(self.counts, alone, queued, queued, served)
+                cycle = self._workers / approximate_throughput(self.counts, alone, *[queued] * ways, served)
             else:
-                cycle = constant_cycle_s(self.counts, alone, queued)
+                cycle = constant_cycle_s(self.counts, alone + (ways - 2) * queued, queued)
             return np.asarray(self.batches / self._workers * np.maximum(cycle, self._bounded_s(gradient, moved)))
 
         found = times(computed)

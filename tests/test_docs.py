@@ -57,12 +57,14 @@ def test_every_file_that_the_readme_and_docs_link_to_is_there():
 
 
 def test_every_mode_server_schedule_status_and_provenance_is_in_the_glossary():
+    from speedup.memory import Buffers
     from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
+    from speedup.prices import Terms
     from speedup.profile import Provenance
     from speedup.tables import Status
 
     glossary = (ROOT / "docs" / "glossary.md").read_text()
-    for words in (UpdateMode, ServerKind, Schedule, PlacementRule, Status, Provenance):
+    for words in (UpdateMode, ServerKind, Schedule, PlacementRule, Status, Provenance, Terms, Buffers):
         for word in words:
             assert f"`{word}`" in glossary or f"| {word} |" in glossary, word
 
