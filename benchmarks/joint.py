@@ -16,7 +16,7 @@ import record
 from speedup import Device, Profile, Timing, Workload, recommend
 from speedup.plans import COLLECTIVES
 
-SIZES = tuple(range(8, 8 + 4 * 48, 4))
+SIZES = tuple(range(8, 8 + 4 * 60, 4))
 COUNTS = np.arange(1, 1501)
 
 
