@@ -3,8 +3,8 @@ r"""Do steps to a target loss follow the noise scale that was measured at one ba
 Small networks of this project under plain SGD, from the same first weights for a seed, until the loss of held-out
 samples is below a target; at each of several batch sizes. Rates are treated in two ways:
 
-* `tuned`: at each batch size the rate with the fewest steps, found by going up and down a ladder of roots of two, with a
-  seed that no result has. Nothing here knows of a noise scale.
+* `tuned`: at each batch size the rate with the fewest steps, found by going up and down a ladder of roots of two, with
+  a seed that no result has. Nothing here knows of a noise scale.
 * `rule`: as theory says, lr = lr_max / (1 + B_n / m) (E.4), where lr_max follows from the tuned rate of the reference
   batch alone. If lr_max were far below what curvature allows, steps would follow the rule whatever B_n is; so this kind
   says whether the rule can replace tuning, and only `tuned` tests B_n.
