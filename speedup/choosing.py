@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _PREFERENCE = (UpdateMode.SEQUENTIAL, UpdateMode.SYNC_JOIN, UpdateMode.SYNC_SPLIT, UpdateMode.ASYNC)
 _OWN_WEIGHTS = (ServerKind.DISTRIBUTED, ServerKind.ALLREDUCE)
 _SAME = 1e-12
-_MOST_REFUSED = 5
+_MOST_REFUSED, _TOLD = 5, 3
+_NEGLIGIBLE = 0.0005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,6 +258,13 @@ def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:
         until = "until the target" if goal.to_target else "of the run"
         paid = "" if one.cost is None else f", {show_cost(one.cost)}"
         said.append(f"Time {until}, {goal.assumption}: {show_seconds(one.time_s)}{paid}.")
+    if chosen.runners_up and not goal.by_time:
+        other = chosen.runners_up[0]
+        more = other.score / one.score - 1 if one.score else 0.0
+        worth = "worth as much" if more < _NEGLIGIBLE else f"{more:.1%} more of what is wanted"
+        said.append(f"Next best: {describe(other.plan)}, {worth}.")
     if not one.reason:
-        said += [f"Better, but not possible: {describe(other.plan)} {other.reason}." for other in chosen.refused]
+        said += [
+            f"Better, but not possible: {describe(other.plan)} {other.reason}." for other in chosen.refused[:_TOLD]
+        ]
     return tuple(said)

@@ -22,9 +22,20 @@ MOST_WORKERS = 4096
 """Largest count that is tried when no allowed one beats one worker."""
 
 
-def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateTable) -> tuple[str, ...]:
-    """Return why the choice was made and what would change it."""
+def reasons(
+    choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateTable, *, by_time: bool = True
+) -> tuple[str, ...]:
+    """Return why the choice was made and what would change it.
+
+    Args:
+        choice: The plan.
+        runners_up: The best of every other kind.
+        table: What it was chosen from.
+        by_time: Whether the time of the run is what counts; if not, nothing is said of which plan is faster.
+    """
     case = Case(choice, table)
+    if not by_time:
+        return _reasons_besides_time(case)
     if table.phases:
         return tuple(filter(None, _reasons_over_phases(case, runners_up)))
     if choice.mode is UpdateMode.SEQUENTIAL:
@@ -44,6 +55,16 @@ def reasons(choice: Estimate, runners_up: tuple[Estimate, ...], table: EstimateT
         shards_to_match(case),
         link_for_efficiency(case),
     ]
+    return tuple(filter(None, found))
+
+
+def _reasons_besides_time(case: Case) -> tuple[str, ...]:
+    if case.choice.mode is UpdateMode.SEQUENTIAL:
+        fastest = case.table[int(np.argmin(case.table.time_s))]
+        if fastest.mode is UpdateMode.SEQUENTIAL:
+            return (_nothing_beats_one(case),)
+        return (f"The fastest plan, {describe(fastest)}, takes {show_seconds(fastest.time_s)} for the run.",)
+    found = [_gain(case), _limit(case), _semaphore(case), _placed(case), link_for_efficiency(case)]
     return tuple(filter(None, found))
 
 

@@ -356,7 +356,7 @@ def _recommended(fields: list[Field], goal: Goal, switch_s: float) -> Recommenda
         allowed = field.judged.excess == 0
         stages = best_stages(field.course, [one.take(allowed) for one in field.parts], switch_s)
     rivals = tuple(one.plan for one in chosen.runners_up if one.plan.batches == choice.batches)
-    why = (*reasons(choice, rivals, table), *stage_reasons(stages, choice, switch_s))
+    why = (*reasons(choice, rivals, table, by_time=goal.by_time), *stage_reasons(stages, choice, switch_s))
     return Recommendation(
         choice=choice,
         runners_up=tuple(one.plan for one in chosen.runners_up),
