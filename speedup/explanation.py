@@ -282,7 +282,7 @@ def _of_the_thesis(plan: Estimate, inputs: Inputs, method: str) -> Expr:
 def _beyond_the_thesis(plan: Estimate, inputs: Inputs) -> Expr:
     """Return t_train of an exchange, without what is not made use of."""
     if plan.mode is UpdateMode.ASYNC:
-        return CATALOGUE["K.4"].expression
+        return CATALOGUE["K.6" if plan.schedule is Schedule.PIPELINED else "K.4"].expression
     practice = inputs.practice
     if practice.overlap.kind is OverlapKind.LAYERS:
         raise PlanError('overlap = "layers" is worked out layer by layer and has no formula. Use overlap="full".')

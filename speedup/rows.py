@@ -369,7 +369,7 @@ class RowMaker:
         rows = Rows(
             time_s=found,
             t_grad_worker_s=computed,
-            equation=["Q.6" if varies or served.any() else "K.4"],
+            equation=["Q.6" if varies or served.any() else "K.6" if ways == 1 else "K.4"],
             estimator=["mva" if varies or served.any() else self._exchange_estimator],
             move_s=moved,
         )

@@ -341,3 +341,16 @@ def test_layers_overlap_by_their_own_backward_passes():
         estimate(made, **options, t_comm=0.8, overlap="layers", backward=[0.1])
     with pytest.raises(SpeedupError, match="layers"):
         estimate(made, **options, t_comm=0.8, overlap="full", backward=[0.1, 0.5])
+
+
+@pytest.mark.parametrize(("shards", "t_comm"), [(1, 2.0), (3, 0.5), (16, 0.5), (64, 0.01)])
+@pytest.mark.parametrize(("schedule", "ways", "equation"), [("fair", 2, "K.4"), ("pipelined", 1, "K.6")])
+def test_out_of_step_each_direction_of_a_server_s_link_carries_every_gradient(shards, t_comm, schedule, ways, equation):
+    options = {"t_grad": 1.0, "t_comm": t_comm, "shards": shards}
+    plan = {"server": "sharded", "schedule": schedule, "workers": 16, "mode": "async"}
+    table = estimate(
+        **options, batches=128, workers=[16], modes="async", servers="sharded", schedules=schedule, method="auto"
+    )
+    assert table.time_s[0] == pytest.approx(128 / 16 * max(1.0 + ways * t_comm, 16 * t_comm / shards))
+    assert table[0].equation == equation
+    assert f"equation {equation}" in str(explain(**options, **plan, batches=128))

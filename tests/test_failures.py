@@ -170,7 +170,15 @@ def test_daly_s_interval_is_nearly_the_best_and_young_s_no_better(save_s, machin
 @pytest.mark.parametrize("number", ["F.3", "F.4", "F.5", "F.6"])
 @pytest.mark.parametrize("mtbf_s", [1800.0, 1e6, 1e12])
 def test_numpy_equals_30_digits(number, mtbf_s):
-    point = {"t_train": 7200.5, "tau": 600.25, "t_fail": mtbf_s, "t_save": 30.0, "t_restart": 90.0, "m": 3.0, "k": 2.0}
+    point = {
+        "t_train": 7200.5,
+        "tau": 600.25,
+        "t_fail": mtbf_s,
+        "t_save": 30.0,
+        "t_restart": 90.0,
+        "m_stop": 3.0,
+        "k": 2.0,
+    }
     point["t_iter"] = 1.5
     expression = CATALOGUE[number].expression
     symbols = tuple(sorted(expression.free_symbols, key=str))
@@ -183,7 +191,7 @@ def test_numpy_equals_30_digits(number, mtbf_s):
 
 def test_the_first_order_is_the_limit_of_rare_failures():
     overhead = CATALOGUE["F.7"].expression
-    values = {"m": 4, "t_fail": 4e9, "t_save": 10, "t_restart": 100}
+    values = {"m_stop": 4, "t_fail": 4e9, "t_save": 10, "t_restart": 100}
     first = float(overhead.subs({symbol: values[str(symbol)] for symbol in overhead.free_symbols}))
     policy = Failures(mtbf_h=4e9 / 3600, save_s=10, restart_s=100)
     assert float(synchronous_s(1e9, 4, policy)) / 1e9 - 1 == pytest.approx(first, rel=1e-3)

@@ -178,6 +178,7 @@ def _exchange_entries() -> tuple[Equation, ...]:
         entry("K.3", "exchange, workers and k machines that help to sum (BytePS)", t_net, e.t_byteps),
         entry("K.4", "asynchronous run, sharded server, spread out", t_train, e.t_train_sharded),
         entry("K.5", "exchange, shards on k of the workers' machines", t_net, e.t_colocated),
+        entry("K.6", "asynchronous run, sharded server, pipelined", t_train, e.t_train_pipelined),
         entry("C.1", "all-reduce, ring", t_net, e.t_ring),
         entry("C.2", "all-reduce, halving and doubling", t_net, e.t_halving_doubling),
         entry("C.3", "all-reduce, recursive doubling", t_net, e.t_recursive_doubling),

@@ -87,6 +87,16 @@ def t_train_sharded(N: Expr = N, D: Expr = D, k: Expr = k, t_comm: Expr = t_comm
     return D / N * Max(t_grad + 2 * t_comm, N * t_comm / k)
 
 
+def t_train_pipelined(N: Expr = N, D: Expr = D, k: Expr = k, t_comm: Expr = t_comm, t_grad: Expr = t_grad) -> Expr:
+    r"""Return an asynchronous run with k servers that send a piece back as soon as they have it [s], equation K.6.
+
+    .. math:: t_{train} = \frac{D}{N} \max(t_{grad} + W, N W / k)
+
+    A worker's transfers overlap each other; each direction of a server's link carries as much as in K.4.
+    """
+    return D / N * Max(t_grad + t_comm, N * t_comm / k)
+
+
 def t_ring(N: Expr = N, t_comm: Expr = t_comm, a: Expr = a) -> Expr:
     r"""Return an all-reduce around a ring [s], equation C.1.
 
