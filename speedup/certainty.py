@@ -40,6 +40,7 @@ SHOWN = 30
 """Contenders that are listed at most."""
 _OUTER, _INNER = 32, 96
 _MOST, _MESH = 96, 257
+_MANY, _COUNTS = 1200, 128
 _SEED = 20_251_107
 _SAME, _DIGITS = 1e-12, 10
 _REACH = 4.0
@@ -329,7 +330,9 @@ def _without_copies(table: EstimateTable, factors: Floats, chosen: int) -> Integ
     alone = np.flatnonzero(_alone(table))
     alone = np.concatenate([alone[alone == chosen], alone[alone != chosen]])
     _, firsts = np.unique(np.round(np.log(table.time_s * factors)[alone], _DIGITS), return_index=True)
-    return np.setdiff1d(np.arange(len(table)), np.delete(alone, firsts))
+    keep = np.ones(len(table), dtype=bool)
+    keep[np.delete(alone, firsts)] = False
+    return np.flatnonzero(keep)
 
 
 def _kinds(table: EstimateTable) -> Integers:
@@ -364,6 +367,8 @@ class _Contest:
         """Return the plans that may be the best, and the choice."""
         table = evaluator.table
         model, kinds = _model_doubts(table, doubts), _kinds(table)
+        if len(rows) > _MANY:
+            rows = _thinned(evaluator, rows, np.log(table.time_s * factors), model, doubts, chosen)
         first = evaluator.responses(rows, log_ratio_grid(doubts, coarse=True))
         reach = _within_reach(first, np.log(factors[rows]), kinds[rows], model[rows], doubts)
         near = rows[reach | (rows == chosen)]
@@ -426,6 +431,29 @@ def _margin(model: Floats | float, doubts: Doubts) -> float:
     """Return by how much logarithms of two scores may move apart at the same ratio, those of one kind with model 0."""
     spread = math.hypot(doubts.cv_grad, doubts.cv_comm) * _SPREAD_EFFECT
     return _REACH * math.hypot(math.sqrt(2) * float(np.max(model)), spread)
+
+
+def _thinned(
+    evaluator: Evaluator, rows: Integers, log_scores: Floats, model: Floats, doubts: Doubts, chosen: int
+) -> Integers:
+    """Return fewer rows of a large table: those that quick and slow networks leave a chance, and not all their counts.
+
+    No time falls by more than the transfers do, and none falls as they grow; the best row of each family says what
+    there is to beat.
+    """
+    table, grid = evaluator.table, log_ratio_grid(doubts, coarse=True)
+    order = rows[np.lexsort((log_scores[rows], table.family[rows]))]
+    leaders = order[np.unique(table.family[order], return_index=True)[1]]
+    ends = np.unique([grid[0], 0.0, grid[-1]])
+    factors = log_scores[leaders] - np.log(table.time_s[leaders])
+    to_beat = _log_scores(evaluator.responses(leaders, ends), factors).min(axis=0)
+    bar = float((to_beat - np.minimum(ends, 0.0)).max()) + _margin(model, doubts) + _slack(doubts)
+    near, kept = rows[log_scores[rows] <= bar], [leaders, np.array([chosen])]
+    for index in np.unique(table.family[near]):
+        own = near[table.family[near] == index]
+        own = own[np.argsort(table.workers[own], kind="stable")]
+        kept.append(own[np.unique(np.linspace(0, len(own) - 1, _COUNTS).round().astype(np.int64))])
+    return np.unique(np.concatenate(kept))
 
 
 def _within_reach(

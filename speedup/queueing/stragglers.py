@@ -12,6 +12,7 @@ that for many counts at once it is interpolated between Chebyshev nodes of both.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +78,16 @@ def slowest_s(workers: ArrayLike, law: Law, among: ArrayLike | None = None) -> F
         return np.full(n.shape, law.mean_s)
     if law.kind is LawKind.EXPONENTIAL:
         return np.asarray(law.mean_s * (_harmonic(m) - _harmonic(m - n)))
+    # A table asks the same for each kind of plan, and whoever varies the network asks for the same table again.
+    return _kth_of_law_s(law, n.tobytes(), (m - n + 1).tobytes()).reshape(n.shape).copy()
+
+
+@lru_cache(maxsize=64)
+def _kth_of_law_s(law: Law, ranks: bytes, behinds: bytes) -> Floats:
+    rank, behind = (np.frombuffer(one, dtype=np.float64) for one in (ranks, behinds))
     if law.samples_s:
-        return _kth_sample_s(law, n, m - n + 1)
-    return _interpolated(lambda rank, behind: _kth_draw_s(law, rank, behind), n, m - n + 1)
+        return _kth_sample_s(law, rank, behind)
+    return _interpolated(lambda a, b: _kth_draw_s(law, a, b), rank, behind)
 
 
 def kth_s(workers: ArrayLike, law: Law, backup: ArrayLike) -> Floats:
