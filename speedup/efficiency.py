@@ -250,7 +250,7 @@ class NoiseScale:
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
-    value: float | None
+    value: float | None = None
     provenance: Provenance
     low: float | None = None
     high: float | None = None
@@ -294,9 +294,8 @@ class NoiseScale:
         return self.value is not None
 
     def __str__(self) -> str:
-        where = (
-            "" if self.step is None else f" at update {self.step:,}" if self.span is Span.LATEST else " over the run"
-        )
+        now = "" if self.step is None else f" at update {self.step:,}"
+        where = " over the run" if self.span is Span.RUN else now
         kind = "noise scale, preconditioned," if self.preconditioned else "noise scale"
         if self.value is None:
             least = f", at least {self.low:.3g} samples" if self.low else ""

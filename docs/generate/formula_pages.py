@@ -17,8 +17,8 @@ EQUATIONS_HEAD = """\
 Generated from `speedup.CATALOGUE` by `docs/generate`. Numbers 4.1 to 7.3 are those of O. Slampa, *Parallel Deep
 Learning*, master's thesis, Brno University of Technology, 2017. `W` are the whole-batch forms and `P` those of unequal
 shares ([ADR 0003](adr/0003-whole-batches.md)), `U` those of unequal directions, `Q` those of queueing, `K` those of
-servers with shards, `C` those of all-reduces, `O` those of overlap, `X` those of stragglers and `E` those of statistical
-efficiency; the sources of what is not this project's own are with the functions in `speedup.formulas`.
+servers with shards, `C` those of all-reduces, `O` those of overlap, `X` those of stragglers and `E` those of
+statistical efficiency; the sources of what is not this project's own are with the functions in `speedup.formulas`.
 `speedup.CATALOGUE["4.12"].expression` is the SymPy expression, `speedup.formula(mode, server, ...)` the time of a whole
 run.
 
