@@ -178,6 +178,7 @@ def row_of(trainer: Trainer, kind: str, batch: int, rate: float, seed: int, limi
         "noise_scale": noise.get("value"),
         "low": noise.get("low"),
         "high": noise.get("high"),
+        "adapted": None if meter is None else meter.over_run(adapted=True).value,
         "latest": None if meter is None else meter.latest().value,
         "squared_gradient": noise.get("squared_gradient"),
         "variance": noise.get("variance"),
@@ -268,9 +269,10 @@ def measured(rows: list[dict[str, Any]], trainer: Trainer, seeds: int) -> Iterat
         if have("tuned", batch):
             continue
         guess = -round(2 * math.log2((1 + 200 / batch) / (1 + 200 / case.reference)))
-        found = tuned(trainer, batch, guess, range(seeds, seeds + SEARCHED))
-        rate = float(found[-1]["learning_rate"])
-        rows += found + [row_of(trainer, "tuned", batch, rate, seed, case.limit) for seed in range(seeds)]
+        found = [] if have("search", batch) else tuned(trainer, batch, guess, range(seeds, seeds + SEARCHED))
+        rows += found
+        rate = float(have("search", batch)[-1]["learning_rate"])
+        rows += [row_of(trainer, "tuned", batch, rate, seed, case.limit) for seed in range(seeds)]
         yield rows
     for batch in case.batches:
         if not have("rule", batch):

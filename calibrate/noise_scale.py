@@ -242,30 +242,34 @@ class NoiseMeter:
         """
         signal, noise = self._estimates()
         # The mean of a bias-corrected exponential average, written as weights.
-        weights = self._decay ** np.arange(len(signal) - 1, -1, -1)
+        weights: Array = np.power(self._decay, np.arange(len(signal) - 1.0, -1.0, -1.0))
         weights /= weights.sum()
         low, high = _fieller(signal, noise, weights, self._level) if len(signal) >= _LEAST else (0.0, math.inf)
         mean = float(weights @ signal), float(weights @ noise)
         return self._scale(mean[1] / mean[0] if high < math.inf else math.inf, (low, high), mean, Span.LATEST)
 
-    def over_run(self) -> NoiseScale:
+    def over_run(self, *, adapted: bool = False) -> NoiseScale:
         """Return the noise scale of the whole run, as the number of its steps needs it: see ``run_average``.
 
         The run is cut into stretches; in each both estimates are averaged, and then divided. The interval is that of
         pairs drawn with replacement inside each stretch.
 
+        Args:
+            adapted: Whether the learning rate followed the noise scale; else it counts as constant.
+
         Raises:
             UnitError: There is no pair.
         """
         signal, noise = self._estimates()
+        batch = self._batch if adapted else None
         stretches = np.array_split(np.arange(len(signal)), max(1, min(_STRETCHES, len(signal) // _LEAST)))
         random = np.random.default_rng(0)
         drawn = [random.choice(own, (_DRAWS, own.size)) for own in stretches]
         scales = np.stack([_ratio(signal[rows], noise[rows]) for rows in drawn], axis=1)
-        averages = np.sort([run_average(row, self._batch) for row in scales])
+        averages = np.sort([run_average(row, batch) for row in scales])
         tail = round((1 - self._level) / 2 * _DRAWS)
         ends = (float(averages[tail]), float(averages[-tail - 1])) if len(signal) >= _LEAST else (0.0, math.inf)
-        value = run_average([float(_ratio(signal[own], noise[own])) for own in stretches], self._batch)
+        value = run_average([float(_ratio(signal[own], noise[own])) for own in stretches], batch)
         return self._scale(value, ends, (float(signal.mean()), float(noise.mean())), Span.RUN)
 
     def _scale(self, value: float, ends: tuple[float, float], mean: tuple[float, float], span: Span) -> NoiseScale:

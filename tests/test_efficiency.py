@@ -105,17 +105,25 @@ def test_arrays_broadcast():
     assert MEASURED.examples_factor(180) == 2
 
 
+SCALES = np.array([20.0, 90.0, 400.0, 700.0])
+
+
 @pytest.mark.parametrize("batch", [64, 1, 4096])
-def test_the_average_over_a_run_predicts_steps_of_any_batch_from_those_of_its_parts(batch):
-    scales, other = np.array([20.0, 90.0, 400.0, 700.0]), 256
+def test_the_average_over_a_run_whose_rate_follows_predicts_steps_of_any_batch(batch):
+    other = 256
     # Every part is as many steps at the run's batch; at another one each takes its own factor.
-    there = np.mean(steps_factor(scales, other) / steps_factor(scales, batch))
-    average = run_average(scales, batch)
+    there = np.mean(steps_factor(SCALES, other) / steps_factor(SCALES, batch))
+    average = run_average(SCALES, batch)
     assert steps_factor(average, other) / steps_factor(average, batch) == pytest.approx(there)
 
 
+def test_the_average_over_a_run_at_a_constant_rate_is_that_of_equally_long_steps():
+    assert steps_factor(run_average(SCALES), 256) == pytest.approx(np.mean(steps_factor(SCALES, 256)))
+    assert run_average(SCALES) == pytest.approx(run_average(SCALES, 1e12), rel=1e-3)
+
+
 def test_a_run_that_never_resolved_has_no_finite_average():
-    assert run_average([np.inf, np.inf], 64) == np.inf
+    assert run_average([np.inf, np.inf], 64) == run_average([np.inf, 10.0]) == np.inf
     assert run_average([np.inf, 0.0], 64) == 64
     with pytest.raises(UnitError, match="at least one number"):
         run_average([], 64)
