@@ -73,8 +73,9 @@ And if another batch size is the reference, with the average over its run:
 """
 END = """
 S_min (1 + B_n / m) is smooth, and what was measured bends more sharply: steps fall nearly as 1 / m for as long as the
-rate can grow, and stop where curvature lets it grow no more. So predictions from small batches are too few steps for
-the largest batches, and too many in between.
+rate can grow, and stop where curvature lets it grow no more. So predictions are too many steps about the noise scale,
+and where batches are much larger they become too few. From a reference beyond the noise scale, whose own rate is at
+that limit, predictions are worse: measure at a batch of at most the noise scale.
 
 What was not tested: other networks than this perceptron, momentum and adaptive optimizers, targets near the end of a
 training, and staleness, whose cost is an assumption (`speedup.efficiency.Staleness`).
@@ -98,10 +99,10 @@ def _section(data: str, kind: str, rows: list[Row]) -> str:
     inside = sum(abs(one) <= WITHIN for one in off.values())
     each = [float(row["error"]) for batch in off for row in sizes[batch] if row["error"]]
     worst = max(off, key=lambda batch: abs(off[batch]))
+    runs = sum(abs(one) <= WITHIN for one in each)
     said = (
-        f"\nWithin 20 %: {inside} of {len(off)} batch sizes that were predicted, and "
-        f"{sum(abs(one) <= WITHIN for one in each)} of {len(each)} runs. Off by {_mean(off.values()):.0%} in the mean "
-        f"over batch sizes, at most by {off[worst]:+.0%} (batch {worst}).\n"
+        f"\nWithin 20 %: {inside} of {len(off)} batch sizes, {runs} of {len(each)} single runs. Off by "
+        f"{_mean(off.values()):.0%} in the mean over batch sizes, at most by {off[worst]:+.1%} (batch {worst}).\n"
     )
     return head + TABLE + "".join(_row(batch, own) for batch, own in sizes.items()) + said
 
