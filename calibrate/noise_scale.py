@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.stats import t as student
 
 from speedup.efficiency import NoiseScale, Span, run_average
 from speedup.errors import UnitError
@@ -36,7 +37,7 @@ from speedup.provenance import Provenance
 from speedup.units import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -51,7 +52,6 @@ DECAY = 0.95
 """Weight of a measurement by that of the next one."""
 _LEAST = 8
 """Pairs of which a spread can be told."""
-_BLOCK = 4
 _DRAWS = 1000
 _STRETCHES = 20
 """Parts of a run at most, each taken to have one noise scale; few enough that each has many pairs."""
@@ -233,53 +233,53 @@ class NoiseMeter:
     def latest(self) -> NoiseScale:
         """Return the noise scale now: exponential averages of both estimates, divided last.
 
+        The interval is Fieller's, of a quotient of two means; it has no upper end where the lower one is not told from
+        0. Pairs count as independent, which they are at given weights, because batches are fresh; what changes from
+        weights to weights counts as noise, and widens it.
+
         Raises:
             UnitError: There is no pair.
         """
         signal, noise = self._estimates()
         # The mean of a bias-corrected exponential average, written as weights.
-        weights = self._decay ** np.arange(len(signal) - 1, -1, -1)
+        weights: Array = np.power(self._decay, np.arange(len(signal) - 1.0, -1.0, -1.0))
         weights /= weights.sum()
+        low, high = _fieller(signal, noise, weights, self._level) if len(signal) >= _LEAST else (0.0, math.inf)
         mean = float(weights @ signal), float(weights @ noise)
-        drawn = _blocks_drawn(np.stack([weights * signal, weights * noise, weights]))
-        found = drawn[:, 0] / drawn[:, 2], drawn[:, 1] / drawn[:, 2]
-        tail = (1 - self._level) / 2
-        resolved = len(signal) >= _LEAST and min(mean) > 0 and float(np.quantile(found[0], tail)) > 0
-        ratios = np.where(found[0] > 0, found[1] / np.where(found[0] > 0, found[0], 1.0), np.inf)
-        return self._scale(mean[1] / mean[0] if resolved else None, ratios, mean, Span.LATEST)
+        return self._scale(mean[1] / mean[0] if high < math.inf else math.inf, (low, high), mean, Span.LATEST)
 
-    def over_run(self) -> NoiseScale:
+    def over_run(self, *, adapted: bool = False) -> NoiseScale:
         """Return the noise scale of the whole run, as the number of its steps needs it: see ``run_average``.
 
-        The run is cut into stretches; in each both estimates are averaged, and then divided.
+        The run is cut into stretches; in each both estimates are averaged, and then divided. The interval is that of
+        pairs drawn with replacement inside each stretch.
+
+        Args:
+            adapted: Whether the learning rate followed the noise scale; else it counts as constant.
 
         Raises:
             UnitError: There is no pair.
         """
         signal, noise = self._estimates()
+        batch = self._batch if adapted else None
         stretches = np.array_split(np.arange(len(signal)), max(1, min(_STRETCHES, len(signal) // _LEAST)))
         random = np.random.default_rng(0)
+        drawn = [random.choice(own, (_DRAWS, own.size)) for own in stretches]
+        scales = np.stack([_ratio(signal[rows], noise[rows]) for rows in drawn], axis=1)
+        averages = np.sort([run_average(row, batch) for row in scales])
+        tail = round((1 - self._level) / 2 * _DRAWS)
+        ends = (float(averages[tail]), float(averages[-tail - 1])) if len(signal) >= _LEAST else (0.0, math.inf)
+        value = run_average([float(_ratio(signal[own], noise[own])) for own in stretches], batch)
+        return self._scale(value, ends, (float(signal.mean()), float(noise.mean())), Span.RUN)
 
-        def scale(rows: Sequence[NDArray[np.int64]]) -> float:
-            return run_average([_ratio(signal[own], noise[own]) for own in rows], self._batch)
-
-        value = scale(stretches)
-        drawn = np.array([scale([random.choice(own, own.size) for own in stretches]) for _ in range(_DRAWS)])
-        resolved = len(signal) >= _LEAST and bool(np.quantile(drawn, (1 + self._level) / 2) < np.inf) and value > 0
-        mean = float(signal.mean()), float(noise.mean())
-        return self._scale(value if resolved and math.isfinite(value) else None, drawn, mean, Span.RUN)
-
-    def _scale(self, value: float | None, drawn: Array, mean: tuple[float, float], span: Span) -> NoiseScale:
-        tail = (1 - self._level) / 2
-        # Not interpolated, because between a number and infinity there is none.
-        low, high = (float(end) for end in np.quantile(drawn, [tail, 1 - tail], method="inverted_cdf"))
-        known = len(self.pairs) >= _LEAST and math.isfinite(low)
-        low = max(0.0, low) if known else 0.0
+    def _scale(self, value: float, ends: tuple[float, float], mean: tuple[float, float], span: Span) -> NoiseScale:
+        low, high = max(0.0, ends[0]), ends[1]
+        resolved = 0 < value < math.inf and high < math.inf
         last = self.pairs[-1]
         return NoiseScale(
-            value=value,
-            low=low if value is None else min(low, value),
-            high=None if value is None or not math.isfinite(high) else max(high, value),
+            value=value if resolved else None,
+            low=min(low, value) if math.isfinite(low) else None,
+            high=max(high, value) if resolved else None,
             level=self._level,
             squared_gradient=mean[0],
             variance=mean[1],
@@ -296,27 +296,26 @@ class NoiseMeter:
         )
 
 
-def _ratio(signal: Array, noise: Array) -> float:
-    """Return the noise scale of a stretch; infinite where its mean gradient is nothing beside the noise."""
-    mean = float(signal.mean())
-    return max(0.0, float(noise.mean())) / mean if mean > 0 else math.inf
+def _ratio(signal: Array, noise: Array) -> Array:
+    """Return noise scales of stretches, pairs along the last axis; infinite where the mean gradient is nothing."""
+    below, above = signal.mean(axis=-1), np.maximum(noise.mean(axis=-1), 0.0)
+    scales: Array = np.where(below > 0, above / np.where(below > 0, below, 1.0), np.inf)
+    return scales
 
 
-def _blocks_drawn(columns: Array) -> Array:
-    """Return sums of columns over blocks of rows drawn with replacement: neighbours are of nearly the same weights.
-
-    Args:
-        columns: Shape ``(columns, rows)``.
-
-    Returns:
-        Shape ``(draws, columns)``.
-    """
-    rows = columns.shape[1]
-    count = rows // _BLOCK if rows >= _LEAST * _BLOCK else rows
-    sums = np.stack([part.sum(axis=1) for part in np.array_split(columns, count, axis=1)])
-    chosen = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
-    drawn: Array = sums[chosen].sum(axis=1)
-    return drawn
+def _fieller(signal: Array, noise: Array, weights: Array, level: float) -> tuple[float, float]:
+    """Return the interval of the quotient of two weighted means; up to infinity where the lower one may be 0."""
+    x, y = float(weights @ signal), float(weights @ noise)
+    shared = float(weights @ weights)
+    spread = np.stack([signal - x, noise - y]) * weights
+    (xx, xy), (_, yy) = (spread @ spread.T / (1 - shared)).tolist()
+    square = float(student.ppf((1 + level) / 2, 1 / shared - 1)) ** 2
+    # Quotients q with (y - q x)^2 <= t^2 var(y - q x), a quadratic inequality.
+    a, b, c = x * x - square * xx, x * y - square * xy, y * y - square * yy
+    root = math.sqrt(max(0.0, b * b - a * c))
+    if x > 0 and a > 0:
+        return (b - root) / a, (b + root) / a
+    return ((b - root) / a if a < 0 < c else 0.0), math.inf
 
 
 def measure_noise_scale(

@@ -33,7 +33,7 @@ class Span(StrEnum):
     LATEST = "latest"
     """The last steps measured: what the training is like now."""
     RUN = "run"
-    """All steps from the first one, weighted as the number of steps to a target needs it (``run_average``)."""
+    """All steps from the first one, as the number of steps to a target needs it (``run_average``)."""
 
 
 def _samples(what: str, value: ArrayLike) -> Floats:
@@ -133,34 +133,37 @@ def adascale_gain(noise_scale: ArrayLike, batch: ArrayLike, base: ArrayLike) -> 
     return _samples("batch", batch) / _samples("base", base) * statistical_efficiency(noise_scale, batch, base)
 
 
-def run_average(noise_scales: ArrayLike, batch: float) -> float:
+def run_average(noise_scales: ArrayLike, batch: float | None = None) -> float:
     r"""Return the noise scale that stands for a run in which it changed.
 
-    .. math:: \frac{1}{1 + B_n / m} = \frac1n \sum_i \frac{1}{1 + B_i / m}
+    .. math:: B_n = \frac{\sum_i p_i B_i}{\sum_i p_i}, \qquad S(m) = \sum_i p_i (1 + B_i / m)
 
-    A step at batch m makes the progress of :math:`1 / (1 + B_i / m)` steps of an infinite batch (E.1), so that is what
-    adds up. A batch m' takes :math:`\sum_i (1 + B_i / m') / (1 + B_i / m)` steps for the same, which is E.1 with this
-    noise scale for every m'. A plain mean overrates the end of a run, where the noise scale is largest and a step makes
-    the least of its way.
+    with the progress :math:`p_i` of step i, counted in steps of an infinite batch: E.1, added up along the way to the
+    target. At a constant learning rate each step goes about equally far, so that this is the mean over the steps. Where
+    the rate followed the noise scale as in E.4, it is :math:`p_i = 1 / (1 + B_i / m_0)` at the batch of that run, and
+    the noisy end counts less.
 
     Args:
         noise_scales: :math:`B_i` of steps, or stretches of steps, equally long [samples]; infinite where the mean
             gradient is nothing beside its noise.
-        batch: m, samples of an update of that run.
+        batch: :math:`m_0`, samples of an update, where the rate followed the noise scale; None for a constant rate.
 
     Returns:
-        The noise scale [samples]; infinite if all are.
+        The noise scale [samples]; infinite if it has no bound.
 
     Raises:
         UnitError: There is none, one is negative, or the batch is not above 0.
 
     Example:
-        >>> round(run_average([50.0, 500.0], batch=100), 1)
-        140.0
+        >>> run_average([50.0, 500.0]), round(run_average([50.0, 500.0], batch=100), 1)
+        (275.0, 140.0)
     """
     values = np.asarray(noise_scales, dtype=np.float64)
     if not values.size or np.isnan(values).any() or (values < 0).any():
         raise UnitError("noise_scales must be at least one number, none of them below 0.")
+    if batch is None:
+        return float(values.mean())
+    # The weighted mean, solved for, so that an infinite scale counts as no progress.
     share = float(np.mean(1.0 / (1.0 + values / positive("batch", batch, "samples"))))
     return batch * (1.0 / share - 1.0) if share > 0 else math.inf
 
@@ -234,7 +237,7 @@ class NoiseScale:
         algorithm: Training algorithm whose weights it was measured at.
         preconditioned: Whether gradients were divided by the root of the optimizer's second moments.
         span: Over what it is an average.
-        batch: Samples of an update of the training, which weight the average over a run.
+        batch: Samples of an update of the training.
         step: Updates before the last measurement; None outside of a training.
         loss: Loss of the batch there.
         provenance: Where it comes from.
@@ -250,7 +253,7 @@ class NoiseScale:
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
-    value: float | None
+    value: float | None = None
     provenance: Provenance
     low: float | None = None
     high: float | None = None
@@ -294,9 +297,8 @@ class NoiseScale:
         return self.value is not None
 
     def __str__(self) -> str:
-        where = (
-            "" if self.step is None else f" at update {self.step:,}" if self.span is Span.LATEST else " over the run"
-        )
+        now = "" if self.step is None else f" at update {self.step:,}"
+        where = " over the run" if self.span is Span.RUN else now
         kind = "noise scale, preconditioned," if self.preconditioned else "noise scale"
         if self.value is None:
             least = f", at least {self.low:.3g} samples" if self.low else ""

@@ -19,7 +19,7 @@ from speedup.cluster import MeasuredLink  # noqa: TC001 - pydantic reads the ann
 from speedup.efficiency import NoiseScale  # noqa: TC001 - as above
 from speedup.errors import ProfileError, SpeedupError, UnitError, UnknownNameError, suggestion
 from speedup.files import write_atomically
-from speedup.provenance import Provenance as Provenance  # noqa: PLC0414, TC001 - readers find it here, pydantic too
+from speedup.provenance import Provenance as Provenance  # noqa: PLC0414, TC001 - found here too
 from speedup.store import stored_paths
 from speedup.units import positive, show_seconds, whole
 

@@ -212,7 +212,7 @@ def _efficiency_entries() -> tuple[Equation, ...]:
         entry("E.2", "samples to a target", "E_samples", e.examples),
         entry("E.3", "samples to a target from the updates to it", "E_samples", e.examples_of_steps),
         entry("E.4", "best learning rate of plain descent", "eta", e.learning_rate),
-        entry("E.5", "worth of a sample beside one of a base batch (Pollux)", "e", e.efficiency),
+        entry("E.5", "worth of a sample beside one of a base batch (Pollux)", "e_stat", e.efficiency),
         entry("E.6", "steps of a base batch that a step is worth (AdaScale)", "r_gain", e.gain),
         entry("E.7", "time to a target, sync-join", "t_target", e.t_target_join),
         entry("E.8", "time to a target, sync-split", "t_target", e.t_target_split),
