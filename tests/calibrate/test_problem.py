@@ -71,7 +71,8 @@ def test_the_tensors_of_a_network_come_in_forward_order(name):
 
 
 def test_tokens_and_labels_lie_in_the_vocabulary_and_have_one_shape():
-    inputs, labels = jax.eval_shape(lambda: network_problem(architecture("gpt2")).make_batch(2))
+    problem = network_problem(architecture("gpt2"))
+    inputs, labels = jax.eval_shape(lambda: problem.make_batch(2))
     assert inputs.shape == labels.shape == (2, 1024)
     assert jnp.issubdtype(inputs.dtype, jnp.integer)
 
