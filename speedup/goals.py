@@ -11,7 +11,7 @@ import numpy as np
 from speedup.cost import cost_of, show_cost
 from speedup.efficiency import NoiseScale, Staleness, examples_factor
 from speedup.errors import PlanError, UnitError
-from speedup.failures import Failures, with_failures
+from speedup.failures import NOTICEABLE, Failures, machines_where, with_failures
 from speedup.memory import feasibility_of
 from speedup.plans import UpdateMode, one_of
 from speedup.prices import Price
@@ -211,6 +211,23 @@ class Goal:
         """Whether the time of the run is all that is asked for."""
         return self.objective is Objective.TIME and self.failures is None and self.price is None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the goal as a plain dictionary, each number with its provenance."""
+        return {
+            "objective": str(self.objective),
+            "min_efficiency": self.min_efficiency,
+            "noise_scale": None if self.noise_scale is None else self.noise_scale.to_dict(),
+            "staleness_cost": self.staleness.cost,
+            "staleness_provenance": str(self.staleness.provenance),
+            "price": None if self.price is None else self.price.to_dict(),
+            "server_price": None if self.server_price is None else self.server_price.to_dict(),
+            "deadline_s": self.deadline_s if np.isfinite(self.deadline_s) else None,
+            "budget": self.budget if np.isfinite(self.budget) else None,
+            "device_bytes": self.device_bytes,
+            "server_bytes": self.server_bytes,
+            "failures": None if self.failures is None else self.failures.to_dict(),
+        }
+
     @property
     def assumption(self) -> str:
         """What the time stands for, in words."""
@@ -235,7 +252,7 @@ class Goal:
                 f"Samples to the target: 1 + B/B_n times the least, with {self.noise_scale}; {self.staleness}."
             )
         if self.failures is not None:
-            found.append(f"Failures: {self.failures}.")
+            found.append(f"Failures: {self.failures}; {_noticed(self.failures)}.")
         room = self._room(table)
         return tuple(filter(None, (*found, *(room.notes if room is not None and self.device_bytes else ()))))
 
@@ -301,6 +318,13 @@ class Goal:
                 raise PlanError("device_bytes needs a profile, whose tensors tell what memory a step needs.")
             return None
         return feasibility_of(table, device_bytes=self.device_bytes, server_bytes=self.server_bytes)
+
+
+def _noticed(failures: Failures) -> str:
+    machines = machines_where(failures)
+    if machines is None:
+        return f"runs in step are not made {NOTICEABLE:.0%} longer by them at any number of machines"
+    return f"runs in step take {NOTICEABLE:.0%} longer by them from {machines} machines up"
 
 
 def _inverse(value: float) -> str:

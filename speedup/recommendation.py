@@ -130,7 +130,7 @@ class Recommendation:
             "reasons": list(self.reasons),
             "validity": list(self.validity),
             "stages": [stage.to_dict() for stage in self.stages],
-            "objective": str(self.goal.objective),
+            "goal": self.goal.to_dict(),
             "certainty": self.certainty().to_dict() if self.field is not None else None,
             "outcomes": [one.to_dict() for one in self.outcomes],
             "refused": [one.to_dict() for one in self.refused],
