@@ -24,7 +24,6 @@ from speedup.cases import describe
 from speedup.cluster import MeasuredLink
 from speedup.doubts import Doubts, Source, doubts_of
 from speedup.errors import PlanError, UnitError
-from speedup.plans import ServerKind
 from speedup.responses import Evaluator, Responses, log_ratio_grid
 from speedup.units import show_seconds
 
@@ -47,7 +46,6 @@ _SAME, _DIGITS = 1e-12, 10
 _REACH = 4.0
 _SLACK, _SPREAD_EFFECT = 0.002, 0.1
 _NEGLIGIBLE, _RARE = 0.001, 0.0005
-_OWN_LINKS = (ServerKind.DISTRIBUTED, ServerKind.ALLREDUCE)
 _ADVICE = {
     Source.T_GRAD: "Measure t_grad on the device that will train",
     Source.T_COMM: "Measure t_comm on your real link",
@@ -338,16 +336,9 @@ def _without_copies(table: EstimateTable, factors: Floats, chosen: int) -> Integ
 
 
 def _kinds(table: EstimateTable) -> Integers:
-    """Return which kind of plan each row is, as far as the model errs; -1 for one worker alone.
-
-    A share on every worker and an all-reduce in step move the same bytes over the same links, and err together.
-    """
-    keys = [
-        (one.mode, ServerKind.DISTRIBUTED if one.server in _OWN_LINKS else one.server, one.schedule)
-        for one in table.families
-    ]
-    known = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-    kinds = np.array([known[key] for key in keys])[table.family]
+    """Return which kind of plan each row is, as far as the model errs; -1 for one worker alone."""
+    known = {family: index for index, family in enumerate(dict.fromkeys(table.families))}
+    kinds = np.array([known[family] for family in table.families])[table.family]
     return np.where(_alone(table), -1, kinds)
 
 
