@@ -63,7 +63,7 @@ class World:
         if self.kind == "cost":
             return self.price * table.machines
         if self.kind == "target":
-            join = np.array([family.mode != "sync-split" for family in table.families])[table.family]
+            join = table.by_family(lambda family: family.mode != "sync-split")
             return np.where(join, 1 + table.workers / self.samples, 1.0)
         return np.ones(len(table))
 

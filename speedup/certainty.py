@@ -338,7 +338,7 @@ def _without_copies(table: EstimateTable, factors: Floats, chosen: int) -> Integ
 def _kinds(table: EstimateTable) -> Integers:
     """Return which kind of plan each row is, as far as the model errs; -1 for one worker alone."""
     known = {family: index for index, family in enumerate(dict.fromkeys(table.families))}
-    kinds = np.array([known[family] for family in table.families])[table.family]
+    kinds = table.by_family(known.__getitem__)
     return np.where(_alone(table), -1, kinds)
 
 

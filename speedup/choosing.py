@@ -56,7 +56,7 @@ class Field:
         What breaks a limit comes after what does not, the nearest to it first.
         """
         table, score = self.table, self._score
-        preference = np.array([_PREFERENCE.index(family.mode) for family in table.families])[table.family]
+        preference = table.by_family(lambda family: _PREFERENCE.index(family.mode))
         # Scores that differ in the last bits are the same: rank them by the lowest of their group.
         by_score = np.argsort(score, kind="stable")
         steps = np.diff(score[by_score], prepend=score[by_score[0]])
@@ -68,17 +68,17 @@ class Field:
     def _score(self) -> Floats:
         """The scores; one worker that holds all weights itself is one worker alone, whatever an estimator drew."""
         table, score = self.table, self.judged.score
-        modes = np.array([family.mode is UpdateMode.SEQUENTIAL for family in table.families])[table.family]
-        own = np.array([family.server in _OWN_WEIGHTS for family in table.families])[table.family]
-        if not modes.any():
+        alone = table.by_family(lambda family: family.mode is UpdateMode.SEQUENTIAL)
+        own = table.by_family(lambda family: family.server in _OWN_WEIGHTS)
+        if not alone.any():
             return score
-        return np.where(own & (table.workers == 1), np.maximum(score, score[modes].min()), score)
+        return np.where(own & (table.workers == 1), np.maximum(score, score[alone].min()), score)
 
     def leaders(self, order: Rows) -> Rows:
         """Return the best row of every kind of plan; a server for a single worker is no rival."""
         table = self.table
-        alone = [index for index, family in enumerate(table.families) if family.mode is UpdateMode.SEQUENTIAL]
-        rivals = order[(table.workers[order] > 1) | np.isin(table.family[order], alone)]
+        alone = table.by_family(lambda family: family.mode is UpdateMode.SEQUENTIAL)
+        rivals = order[(table.workers[order] > 1) | alone[order]]
         _, first = np.unique(table.family[rivals], return_index=True)
         return np.asarray(rivals[np.sort(first)])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.plans import COLLECTIVES, Collective, Schedule, ServerKind, gradients_alone
+from speedup.plans import COLLECTIVES, Collective, Schedule, ServerKind, gradients_alone, weight_holders
 from speedup.practice import BACKWARD, OverlapKind
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Exchanges:
         equal = isinstance(self.shares[0], float)
         single = practice.per_machine == 1
         function, number = _function(self.server, self.schedule, collective, equal=equal, single=single)
-        shards = workers if practice.shards is None else practice.shards
+        shards = weight_holders(self.server, workers, practice.shards)
         n = workers.astype(np.float64)
         sized_s = share * moved_s(inputs, self.server, self.schedule)
         latency_s = inputs.latency_s if self.server is ServerKind.ALLREDUCE else 0.0

@@ -247,9 +247,7 @@ def with_failures(table: EstimateTable, failures: Failures) -> FailureTimes:
         >>> [family.mode.value for family in table.families], found.stopping.tolist(), found.overhead.round(2).tolist()
         (['sync-join', 'sync-split', 'async'], [65.0, 65.0, 1.0], [0.11, 0.11, 0.01])
     """
-    apart = np.array([one.mode is UpdateMode.ASYNC and one.server in _DEDICATED for one in table.families])[
-        table.family
-    ]
+    apart = table.by_family(lambda one: one.mode is UpdateMode.ASYNC and one.server in _DEDICATED)
     stopping = np.where(apart, table.servers, table.machines).astype(np.float64)
     work = np.where(apart, missing_s(table.time_s, table.t_iter_s, failures), table.time_s)
     time_s = synchronous_s(work, stopping, failures)

@@ -283,7 +283,7 @@ class Goal:
         if size is None:
             raise PlanError("how many samples a batch has is not known: give batch=, or a profile that says it.")
         awaited = np.maximum(table.workers - table.inputs.practice.backup, 1)
-        modes = np.array([family.mode for family in table.families])[table.family]
+        modes = table.by_family(lambda family: family.mode)
         together = np.where(modes == UpdateMode.SYNC_JOIN, awaited * size, size)
         fresh = examples_factor(noise, together)
         stale = self.staleness.steps_factor(noise, size, table.workers) * size / noise

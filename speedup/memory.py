@@ -342,7 +342,7 @@ def feasibility_of(
 
 
 def _of_kind(table: EstimateTable, *servers: ServerKind) -> Booleans:
-    return np.array([family.server in servers for family in table.families])[table.family]
+    return table.by_family(lambda family: family.server in servers)
 
 
 def _senders(table: EstimateTable) -> Floats:
@@ -360,7 +360,7 @@ def _batch(table: EstimateTable, batch: int | None, needs: MemoryModel) -> Float
         if needs.complete:
             raise UnitError("nobody said how many samples a batch has, by which memory grows. Give batch=.")
         known = 1
-    split = np.array([family.mode is UpdateMode.SYNC_SPLIT for family in table.families])[table.family]
+    split = table.by_family(lambda family: family.mode is UpdateMode.SYNC_SPLIT)
     whole_batch = float(whole("batch", known))
     return np.where(split, np.ceil(whole_batch / table.workers), whole_batch)
 

@@ -11,6 +11,9 @@ from speedup.errors import PlanError, suggestion
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class UpdateMode(StrEnum):
     """When gradients meet the weights (section 6.1 of the thesis)."""
@@ -133,12 +136,34 @@ class Plan:
     collective: Collective = Collective.NONE
 
 
+Count = TypeVar("Count", int, "NDArray[np.int64]")
+
+
 def gradients_alone(server: ServerKind, schedule: Schedule) -> bool:
     """Return whether all of an exchange may go on behind the backward pass, and not its half of gradients alone.
 
     Weights that are fetched before a batch, and gradients that are given after it, are two halves.
     """
     return server is ServerKind.ALLREDUCE or schedule is Schedule.PIPELINED
+
+
+def weight_holders(server: ServerKind, workers: Count, shards: int | None) -> Count:
+    """Return how many machines, or workers, hold a share of the weights; 0 without a server.
+
+    Args:
+        server: Where the weights live.
+        workers: N, one or an array.
+        shards: Machines of a server that has several; None for as many as workers.
+
+    Example:
+        >>> weight_holders(ServerKind.CENTRAL, 8, None), weight_holders(ServerKind.SHARDED, 8, 3)
+        (1, 3)
+    """
+    if server is ServerKind.DISTRIBUTED:
+        return workers
+    if server in {ServerKind.SHARDED, ServerKind.BYTEPS}:
+        return workers if shards is None else workers * 0 + shards
+    return workers * 0 + (server is ServerKind.CENTRAL)
 
 
 Word = TypeVar("Word", bound=str)

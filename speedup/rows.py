@@ -21,6 +21,7 @@ from speedup.plans import (
     Schedule,
     ServerKind,
     UpdateMode,
+    weight_holders,
 )
 from speedup.tables import FORMULAS, Family
 from speedup.units import QUANTILE
@@ -319,16 +320,9 @@ class RowMaker:
         work = self._workers * practice.t_serve_s + practice.t_update_s
         return np.asarray(work / self._servers(kind) if kind.server is not ServerKind.ALLREDUCE else 0.0 * work)
 
-    def _servers(self, kind: Family) -> Floats:
-        """Return how many machines, or workers, hold a share of the weights."""
-        shards = self.inputs.practice.shards
-        if kind.server is ServerKind.CENTRAL:
-            return np.ones(len(self.counts))
-        return (
-            self._workers
-            if kind.server is ServerKind.DISTRIBUTED or shards is None
-            else np.full(len(self.counts), float(shards))
-        )
+    def _servers(self, kind: Family) -> Integers:
+        """Return how many machines, or workers, hold a share of the weights, one a worker count."""
+        return weight_holders(kind.server, self.counts, self.inputs.practice.shards)
 
     def _iterations(
         self,
@@ -445,7 +439,7 @@ class RowMaker:
 
     def _unit_shares(self, server: ServerKind, workers: int) -> tuple[float, ...]:
         if server is ServerKind.SHARDED:
-            shards = self.inputs.practice.shards or workers
+            shards = weight_holders(server, workers, self.inputs.practice.shards)
             return (1 / shards,) * shards
         if server is ServerKind.DISTRIBUTED and self.placement is not PlacementRule.EQUAL:
             return place(self.inputs.tensor_elements or (), workers, self.placement).shares

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from speedup.files import write_atomically
-from speedup.plans import Collective, PlacementRule, Plan, Schedule, ServerKind, UpdateMode
+from speedup.plans import Collective, PlacementRule, Plan, Schedule, ServerKind, UpdateMode, weight_holders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -301,30 +301,23 @@ class EstimateTable:
     @property
     def servers(self) -> Integers:
         """Machines, or workers, that hold a shard of the weights, one a row."""
-        shards = self.workers if self.inputs.practice.shards is None else self.inputs.practice.shards
-        of_server: dict[ServerKind, Integers | int] = {
-            ServerKind.CENTRAL: 1,
-            ServerKind.DISTRIBUTED: self.workers,
-            ServerKind.SHARDED: shards,
-            ServerKind.BYTEPS: shards,
-        }
-        found = np.zeros(len(self), dtype=np.int64)
-        for server, count in of_server.items():
-            of_kind = np.array([family.server is server for family in self.families])[self.family]
-            found = np.where(of_kind, count, found)
+        found, of_row = np.zeros(len(self), dtype=np.int64), self.by_family(lambda family: family.server)
+        for server in {family.server for family in self.families}:
+            held = weight_holders(server, self.workers, self.inputs.practice.shards)
+            found = np.where(of_row == server, held, found)
         return found
 
     @property
     def machines(self) -> Integers:
         """Machines used, one a row: the workers' and those that only hold weights."""
         own = -(-self.workers // self.inputs.practice.per_machine)
-        extra = self._by_family(lambda family: family.server in _EXTRA_MACHINES)
+        extra = self.by_family(lambda family: family.server in _EXTRA_MACHINES)
         return np.asarray(own + np.where(extra, self.servers, 0))
 
     @property
     def t_iter_s(self) -> Floats:
         """Time of one iteration [s], one a row."""
-        a_batch = self._by_family(lambda family: family.mode is UpdateMode.SYNC_SPLIT)
+        a_batch = self.by_family(lambda family: family.mode is UpdateMode.SYNC_SPLIT)
         return self.time_s / self.batches * np.where(a_batch, 1, self.workers)
 
     @property
@@ -335,7 +328,8 @@ class EstimateTable:
         # Two sums of the same terms differ in their last bits.
         return np.where(np.abs(left) < _ROUNDING * self.t_iter_s, 0.0, left)
 
-    def _by_family(self, value: Callable[[Family], Any]) -> NDArray[Any]:
+    def by_family(self, value: Callable[[Family], Any]) -> NDArray[Any]:
+        """Return something that each kind of plan has, one a row."""
         return np.array([value(family) for family in self.families])[self.family]
 
     def _placements(self) -> list[PlacementRule]:

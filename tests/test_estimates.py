@@ -91,7 +91,7 @@ def test_whole_batches_never_take_less_than_the_printed_fractions_when_nobody_id
         "servers": ("central", "distributed"),
     }
     printed, exact = estimate(**options, **THESIS), estimate(**options, method="exact")
-    distributed = printed._by_family(lambda family: family.server == "distributed")
+    distributed = printed.by_family(lambda family: family.server == "distributed")
     assert (exact.time_s[distributed] >= printed.time_s[distributed] * (1 - 1e-12)).all()
     if count % min(workers, count) == 0:
         np.testing.assert_allclose(exact.time_s, printed.time_s, rtol=1e-12)
@@ -279,7 +279,7 @@ def test_speedup_never_exceeds_the_workers_where_a_part_of_a_batch_takes_at_leas
     profile = swept(lambda size: unit * (fixed + size**exponent))
     table = estimate(profile, t_comm=comm, workers=workers)
     parts = np.ceil(64 / table.workers) / 64 * table.inputs.t_grad_s
-    honest = table.t_grad_worker_s >= np.where(table._by_family(lambda one: one.mode == "sync-split"), parts, 0) * (
+    honest = table.t_grad_worker_s >= np.where(table.by_family(lambda one: one.mode == "sync-split"), parts, 0) * (
         1 - 1e-9
     )
     assert (table.speedup <= table.workers * (1 + 1e-9))[honest].all()
