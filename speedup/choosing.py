@@ -238,14 +238,15 @@ def _kind(plan: Estimate) -> tuple[str, ...]:
 
 def _front(fields: list[Field]) -> tuple[Outcome, ...]:
     """Return the plans that no other beats in time and in cost."""
-    if fields[0].judged.cost is None:
+    judged = [field.judged for field in fields]
+    costs = [one.cost for one in judged if one.cost is not None]
+    if not costs:
         return ()
-    places = [(index, row) for index, field in enumerate(fields) for row in np.flatnonzero(field.judged.excess == 0)]
-    if not places:
-        return ()
-    times = np.array([fields[index].judged.time_s[row] for index, row in places])
-    costs = np.array([fields[index].judged.cost[row] for index, row in places])  # type: ignore[index]
-    return tuple(fields[places[one][0]].outcome(int(places[one][1])) for one in pareto_front(times, costs))
+    kept = [np.flatnonzero(one.excess == 0) for one in judged]
+    owner, rows = np.repeat(np.arange(len(fields)), [part.size for part in kept]), np.concatenate(kept)
+    time_s = np.concatenate([one.time_s[part] for one, part in zip(judged, kept, strict=True)])
+    cost = np.concatenate([one[part] for one, part in zip(costs, kept, strict=True)])
+    return tuple(fields[owner[one]].outcome(int(rows[one])) for one in pareto_front(time_s, cost))
 
 
 def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:

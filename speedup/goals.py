@@ -88,9 +88,9 @@ class _Limit:
     words: str
     show: Callable[[float], str]
 
-    def excess(self) -> Floats:
+    def excess(self, rows: int | slice = slice(None)) -> Floats:
         """Return by which part of the limit plans are beyond it; 0 within."""
-        return np.maximum(self.values / self.limit - 1 - _ROUNDING, 0.0)
+        return np.maximum(self.values[rows] / self.limit - 1 - _ROUNDING, 0.0)
 
     def told(self, row: int) -> str:
         """Say that a plan is beyond it."""
@@ -107,6 +107,7 @@ class Judged:
         score: What is minimised.
         limits: What plans have to keep.
         room: What they need of memory and links; None where nobody knows.
+        excess: By which part of a limit each plan is beyond it, the largest; infinite where it cannot be run at all.
     """
 
     time_s: Floats
@@ -114,23 +115,14 @@ class Judged:
     score: Floats
     limits: tuple[_Limit, ...]
     room: Feasibility | None
-
-    @property
-    def excess(self) -> Floats:
-        """By which part of a limit each plan is beyond it, the largest; infinite where it cannot be run at all."""
-        beyond = np.zeros(len(self.score))
-        for limit in self.limits:
-            beyond = np.maximum(beyond, limit.excess())
-        return beyond if self.room is None else np.where(self.room.feasible, beyond, np.inf)
+    excess: Floats
 
     def reason(self, row: int) -> str:
         """Say why a plan cannot be chosen; empty where it can."""
-        if self.room is not None and not self.room.feasible[row]:
-            return self.room.reason(row)
-        broken = [
-            limit.told(row) for limit in self.limits if np.broadcast_to(limit.excess(), self.score.shape)[row] > 0
-        ]
-        return "; ".join(broken)
+        if self.excess[row] == 0:
+            return ""
+        tight = "" if self.room is None else self.room.reason(row)
+        return tight or "; ".join(limit.told(row) for limit in self.limits if limit.excess(row) > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,11 +230,11 @@ class Goal:
             parts.append(f"{self.failures}")
         return "; ".join(filter(None, parts))
 
-    def notes(self, table: EstimateTable) -> tuple[str, ...]:
-        """Return what the judgement rests on.
+    def notes(self, judged: Judged) -> tuple[str, ...]:
+        """Return what a judgement rests on.
 
         Args:
-            table: The plans.
+            judged: What the plans were found to be worth.
         """
         found = [f"Price of a machine: {self.price}." if self.price else "", self.price.warning if self.price else ""]
         if self.server_price and self.server_price != self.price:
@@ -253,8 +245,9 @@ class Goal:
             )
         if self.failures is not None:
             found.append(f"Failures: {self.failures}; {_noticed(self.failures)}.")
-        room = self._room(table)
-        return tuple(filter(None, (*found, *(room.notes if room is not None and self.device_bytes else ()))))
+        if judged.room is not None and self.device_bytes:
+            found += judged.room.notes
+        return tuple(filter(None, found))
 
     @property
     def counts_cost(self) -> bool:
@@ -307,9 +300,12 @@ class Goal:
             _Limit("budget", self.budget, time_s if cost is None else cost, "costs {}, more than {}", show_cost),
             _Limit("efficiency", inefficiency, 1 / table.efficiency, "has efficiency {}, below {}", _inverse),
         ]
-        limits = [limit for limit in limits if np.isfinite(limit.limit)]
+        kept = tuple(limit for limit in limits if np.isfinite(limit.limit))
         room = self._room(table)
-        return Judged(time_s=time_s, cost=cost, score=score, limits=tuple(limits), room=room)
+        excess = np.max([np.zeros(len(table)), *(limit.excess() for limit in kept)], axis=0)
+        if room is not None:
+            excess = np.where(room.feasible, excess, np.inf)
+        return Judged(time_s=time_s, cost=cost, score=score, limits=kept, room=room, excess=excess)
 
     def _room(self, table: EstimateTable) -> Feasibility | None:
         """Return whether plans fit into memory, where anybody knows."""

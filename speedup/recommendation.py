@@ -361,7 +361,7 @@ def _recommended(fields: list[Field], goal: Goal, switch_s: float) -> Recommenda
         choice=choice,
         runners_up=tuple(one.plan for one in chosen.runners_up),
         reasons=(*goal_sentences(chosen, goal), *why),
-        validity=(*validity(choice, table), *goal.notes(table)),
+        validity=(*validity(choice, table), *goal.notes(field.judged)),
         table=table,
         stages=stages,
         goal=goal,
