@@ -312,14 +312,11 @@ def _saved(work: Floats, between: Floats, counts: Floats, failures: Failures) ->
 
 
 def _evaluate(number: str, **values: float | Floats) -> Floats:
-    from speedup.formulas import CATALOGUE  # noqa: PLC0415 - loaded with the first estimate, not with this module
-    from speedup.numeric import numeric  # noqa: PLC0415
+    from speedup.numeric import equation_value  # noqa: PLC0415 - SymPy is loaded with the first estimate
 
-    expression = CATALOGUE[number].expression
-    symbols = tuple(sorted(expression.free_symbols, key=str))
     # A run that is sure to meet a failure in every try takes more than all floats: it never ends.
     with np.errstate(over="ignore"):
-        found = numeric(expression, symbols)(*(values[str(symbol)] for symbol in symbols))
+        found = equation_value(number, **values)
     return np.asarray(found, dtype=np.float64)
 
 

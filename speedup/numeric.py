@@ -14,6 +14,8 @@ import sympy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import ArrayLike
+
 
 @lru_cache(maxsize=512)
 def numeric(expression: sympy.Basic, arguments: tuple[sympy.Symbol, ...]) -> Callable[..., Any]:
@@ -49,3 +51,21 @@ def numeric(expression: sympy.Basic, arguments: tuple[sympy.Symbol, ...]) -> Cal
     # No cse: it pulls 1/N out of floor(D/N), and 237 * (1/237) is below 1.
     function: Callable[..., Any] = sympy.lambdify(arguments, expression, modules=modules, cse=False)
     return function
+
+
+def equation_value(number: str, **values: ArrayLike) -> Any:  # noqa: ANN401 - as NumPy gives it
+    """Return the value of an equation of the catalogue.
+
+    Args:
+        number: Its number.
+        values: Of its symbols, by name; those that it has not are left out.
+
+    Example:
+        >>> equation_value("C.1", N=4, t_comm=1.0, a=0.0)
+        1.5
+    """
+    from speedup.formulas import CATALOGUE  # noqa: PLC0415 - made with the first equation that is asked for
+
+    expression = CATALOGUE[number].expression
+    symbols = tuple(sorted(expression.free_symbols, key=str))
+    return numeric(expression, symbols)(*(values[str(symbol)] for symbol in symbols))

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from speedup.formulas import CATALOGUE
-from speedup.formulas.symbols import N, a, k, t_comm
-from speedup.numeric import numeric
+from speedup.numeric import equation_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +49,7 @@ def wire_times(series: Series, runs: Runs) -> Floats:
     """
     units = runs.workers if series.kind == "allreduce" else runs.machines
     number = "C.1" if series.kind == "allreduce" else "K.1" if series.dedicated else "K.5"
-    exchange = numeric(CATALOGUE[number].expression, (N, k, t_comm, a))
-    return np.asarray(exchange(units, np.maximum(runs.servers, 1), 1.0, 0.0))
+    return np.asarray(equation_value(number, N=units, k=np.maximum(runs.servers, 1), t_comm=1.0, a=0.0))
 
 
 def step_times(series: Series, runs: Runs, bandwidth_bytes_s: float, *, alone: bool = True) -> Floats:
