@@ -43,6 +43,10 @@ $(VENV)/.calibrate: pyproject.toml | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --editable '.[calibrate]'
 	@touch $@
 
+# Pages are tested in Chromium, which no Python package brings; where we may not install it, those tests are skipped.
 $(VENV)/.dev: pyproject.toml | $(VENV)/.calibrate
 	$(BIN)/pip install --quiet --editable '.[calibrate,cluster]' --group dev
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ "$$(id -u)" != 0 ] \
+		|| { apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } \
+		|| echo "no Chromium: tests in a browser will be skipped"
 	@touch $@
