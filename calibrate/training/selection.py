@@ -253,7 +253,7 @@ def _padded(keys: jax.Array) -> jax.Array:
 
 
 def _of_rows(both: Callable[[jax.Array, jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
-    """Return the largest or smallest entry of each row, halving them: a reduction takes one entry at a time on a CPU."""
+    """Return the largest or smallest entry of each row, halving them: a CPU reduces one entry at a time."""
     while rows.shape[-1] > 1:
         half = rows.shape[-1] // 2
         rows = both(rows[..., :half], rows[..., half:])
