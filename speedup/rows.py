@@ -357,7 +357,8 @@ class RowMaker:
                 cycle = self._workers / approximate_throughput(self.counts, alone, *[queued] * ways, served)
             else:
                 cycle = constant_cycle_s(self.counts, alone + (ways - 2) * queued, queued)
-            return np.asarray(self.batches / self._workers * np.maximum(cycle, self._bounded_s(gradient, moved)))
+            bounded = self._bounded_s(gradient, moved, ways * self._t_comm_s)
+            return np.asarray(self.batches / self._workers * np.maximum(cycle, bounded))
 
         found = times(computed)
         rows = Rows(
@@ -380,7 +381,7 @@ class RowMaker:
             return gradient
         return np.asarray(gradient * self._workers / np.cumsum(speeds)[self.counts - 1])
 
-    def _bounded_s(self, gradient: Floats, moved: Floats) -> Floats | float:
+    def _bounded_s(self, gradient: Floats, moved: Floats, longest: float) -> Floats | float:
         """Return the shortest cycle of workers of which none may be far ahead of the others [s]."""
         staleness = self.inputs.practice.staleness
         if staleness is None:
@@ -392,7 +393,8 @@ class RowMaker:
         from speedup.queueing.staleness import stale_rate  # noqa: PLC0415 - as in _by_estimator
 
         # One bound for those that are alike, and one for the slowest, whom nobody may leave behind.
-        alike = 1 / stale_rate(self.counts, law, staleness, t_comm_s=float(moved[-1]))
+        # A distributed server's transfers grow a little with the workers; what these wait for each other hardly does.
+        alike = 1 / stale_rate(self.counts, law, staleness, t_comm_s=longest) - longest + moved
         return np.asarray(np.maximum(alike, gradient / slowest + moved))
 
     def _by_estimator(self, kind: Family) -> Rows:
