@@ -155,15 +155,11 @@ class RowMaker:
             )
         if kind.mode is UpdateMode.SEQUENTIAL:
             return self._by_formula(kind)
-        if kind.server not in THESIS_SERVERS or not self.inputs.practice.usual:
-            return self._beyond_the_thesis(kind)
+        beyond_the_thesis = kind.server not in THESIS_SERVERS or not self.inputs.practice.usual
+        if beyond_the_thesis and self.method != "simulation":
+            return self._by_rate(kind) if kind.mode is UpdateMode.ASYNC else self._by_exchange(kind)
         made = self._by_formula(kind) if self._is_formula(kind) else self._by_size(kind)
         return replace(made, move_s=self._moved_s(kind), straggler_s=self._straggler_s(kind.mode))
-
-    def _beyond_the_thesis(self, kind: Family) -> Rows:
-        if self.method == "simulation":
-            return self._by_estimator(kind)
-        return self._by_rate(kind) if kind.mode is UpdateMode.ASYNC else self._by_exchange(kind)
 
     def _is_formula(self, kind: Family) -> bool:
         if self.method in FORMULAS:
