@@ -322,6 +322,18 @@ def test_ratios_must_be_above_0(ratios):
         servers_figure(estimate("googlenet"), ratios=ratios)
 
 
+def test_a_run_in_phases_has_no_map_of_its_own():
+    with pytest.raises(SpeedupError, match="3 phases of this run have a ratio each"):
+        servers_figure(estimate(pruned(), network="1gbit"))
+
+
+def test_where_times_vary_the_map_is_that_of_queueing_theory():
+    options = {"cv_grad": 0.2, "workers": [1, 2, 4], "servers": "distributed", "modes": "sync-join"}
+    cells = servers_figure(estimate(t_grad=1.0, t_comm=0.3, **options), ratios=[0.01, 0.1]).data[0]
+    expected = estimate(t_grad=1.0, t_comm=0.1, method="queueing", **options).speedup
+    np.testing.assert_allclose([float(row[1][1]) for row in cells.customdata], np.maximum(expected, 1), rtol=0.01)
+
+
 def test_ratios_shorter_than_the_latency_are_refused():
     table = estimate("resnet34", network="10gbit", latency_s=0.01)
     with pytest.raises(SpeedupError, match="latency alone"):

@@ -114,8 +114,15 @@ limits_figure(answer.table, choice=answer.choice)""",
         "again for every ratio. Grey lines are where one overtakes another.",
         """\
 table = speedup.estimate(
-    "resnet34", network="10gbit", latency_s=5e-4, workers=range(1, 65), batches=10**6, modes="sync-join",
-    servers=["central", "sharded", "distributed", "allreduce"], schedules=["mean", "pipelined"], shards=8,
+    "resnet34",
+    network="10gbit",
+    latency_s=5e-4,
+    workers=range(1, 65),
+    batches=10**6,
+    modes="sync-join",
+    servers=["central", "sharded", "distributed", "allreduce"],
+    schedules=["mean", "pipelined"],
+    shards=8,
 )
 servers_figure(table)""",
         "Regions with letters, one for each server that is the best somewhere",
@@ -126,9 +133,7 @@ servers_figure(table)""",
         "The thesis's sequence diagrams 4.1 to 4.6, from the simulation: who pulls, computes and pushes when, and who "
         "waits for the server's link. Numbers are each worker's batches.",
         """\
-run = speedup.simulate(
-    workers=4, batches=12, t_grad=1.0, t_comm=0.25, mode="sync-join", replications=1, trace=True
-)
+run = speedup.simulate(workers=4, batches=12, t_grad=1.0, t_comm=0.25, mode="sync-join", replications=1, trace=True)
 run.plot()""",
         "Bars of four workers over time; they take turns at the server",
     ),
@@ -182,8 +187,15 @@ accuracy_figure(pd.read_csv("data/results/cluster.csv").to_dict("records"))""",
         "The plans that no other beats in time and in cost, the choice, and what was refused, hollow.",
         """\
 answer = speedup.recommend(
-    "squeezenet-xeon-b16", network="1gbit", batches=10_000, max_workers=32, cv_grad=0.0,
-    objective="cost-to-target", noise_scale=500, price=2.5, deadline_s=3600,
+    "squeezenet-xeon-b16",
+    network="1gbit",
+    batches=10_000,
+    max_workers=32,
+    cv_grad=0.0,
+    objective="cost-to-target",
+    noise_scale=500,
+    price=2.5,
+    deadline_s=3600,
 )
 answer.plot()""",
         "Cost falling while time grows, the choice just before the deadline",
