@@ -74,7 +74,9 @@ def estimate(
         Output,
         Parameter(help="table; single: the speedup at N alone; csv, json: a row for each count; plot: a page."),
     ] = "table",
-    out: Annotated[Path, Parameter(help="Where plot writes its page.")] = Path("speedup-estimate.html"),
+    out: Annotated[Path, Parameter(help="Where plot writes: .html a page, or .svg, .png, .pdf.")] = Path(
+        "speedup-estimate.html"
+    ),
     json_: Json = False,
     model: Model = MODEL,
     estimation: Estimation = ESTIMATION,
@@ -150,6 +152,9 @@ def recommend(
     switch: Annotated[
         float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
     ] = 10.0,
+    plot: Annotated[
+        Path | None, Parameter(help="Write the choice among all plans as a figure: .html, or .svg, .png, .pdf.")
+    ] = None,
     json_: Json = False,
     wanted: Wanted = WANTED,
     model: Model = MODEL,
@@ -159,6 +164,8 @@ def recommend(
     import speedup  # noqa: PLC0415
     from speedup.kinds import EXPECTED  # noqa: PLC0415
 
+    if plot is not None:
+        check_writable(plot)
     answer = speedup.recommend(
         profile,
         max_workers=_largest("--max-workers", max_workers),
@@ -172,6 +179,10 @@ def recommend(
         **vars(estimation),
     )
     print(answer.to_json() if json_ else answer)
+    if plot is not None:
+        from speedup.figures import save_figure  # noqa: PLC0415
+
+        print(save_figure(answer.plot(), plot), file=sys.stderr if json_ else sys.stdout)
 
 
 @app.command
@@ -265,7 +276,7 @@ def simulate(
     )
     print(result.to_json() if json_ else result)
     if trace:
-        from speedup.gantt import save_trace  # noqa: PLC0415
+        from speedup.figures import save_trace  # noqa: PLC0415
 
         print(save_trace(result, trace_file), file=sys.stderr if json_ else sys.stdout)
 
