@@ -150,6 +150,9 @@ def recommend(
     switch: Annotated[
         float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
     ] = 10.0,
+    plot: Annotated[
+        Path | None, Parameter(help="Write the choice among all plans as a figure: .html, or .svg, .png, .pdf.")
+    ] = None,
     json_: Json = False,
     wanted: Wanted = WANTED,
     model: Model = MODEL,
@@ -159,6 +162,8 @@ def recommend(
     import speedup  # noqa: PLC0415
     from speedup.kinds import EXPECTED  # noqa: PLC0415
 
+    if plot is not None:
+        check_writable(plot)
     answer = speedup.recommend(
         profile,
         max_workers=_largest("--max-workers", max_workers),
@@ -172,6 +177,10 @@ def recommend(
         **vars(estimation),
     )
     print(answer.to_json() if json_ else answer)
+    if plot is not None:
+        from speedup.figures import save_figure  # noqa: PLC0415
+
+        print(save_figure(answer.plot(), plot), file=sys.stderr if json_ else sys.stdout)
 
 
 @app.command
