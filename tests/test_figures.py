@@ -43,7 +43,7 @@ FIGURES = every_figure()
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_the_template_without_the_upload_button(name):
-    assert FIGURES[name].layout.template.layout.modebar.remove == ("sendChartToCloud",)
+    assert FIGURES[name].layout.template.layout.modebar.remove[0] == "sendChartToCloud"
     assert FIGURES[name].layout.template == TEMPLATE
 
 
@@ -181,6 +181,7 @@ def test_runs_of_two_kinds_are_two_kinds_of_points():
         "measured: sync-join, distributed server",
         "measured: sync-join, all-reduce",
     ]
+    assert points[0].marker.symbol != points[1].marker.symbol
 
 
 @pytest.mark.parametrize("options", [{"measured_up_to": 4}, {"measured": runs()}])
@@ -189,9 +190,11 @@ def test_curves_are_dotted_beyond_what_was_measured_and_the_boundary_says_so(opt
     table = estimate("resnet34", network="10gbit", workers=workers, modes="sync-join", servers="distributed")
     figure = speedup_figure(table, **options)
     (near,), (far,) = parts(figure, "curve"), parts(figure, "extrapolated")
-    assert max(near.x) == min(far.x) == 4
+    (bridge,) = parts(figure, "bridge")
+    assert (bridge.x[0], bridge.x[1]) == (max(near.x), min(far.x))
+    assert max(near.x) == 4
     assert (near.line.dash, far.line.dash, far.showlegend) == ("solid", "dot", False)
-    np.testing.assert_array_equal([*near.y, *far.y[1:]], table.speedup)
+    np.testing.assert_array_equal([*near.y, *far.y], table.speedup)
     (said,) = figure.layout.annotations
     assert said.text == "measured up to N = 4"
     assert said.x == (np.log10(4) if 64 in workers else 4)
@@ -540,7 +543,7 @@ def test_a_page_needs_no_network_and_works_on_a_phone(tmp_path):
     page = save_figure(FIGURES["limits"], tmp_path / "a.html").read_text()
     assert '<script src="http' not in page
     assert "width=device-width" in page
-    assert "<title>What an iteration is made of</title>" in page
+    assert "<title>Parts of an iteration</title>" in page
     assert '"showSendToCloud": false' in page
 
 

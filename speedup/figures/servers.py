@@ -101,7 +101,7 @@ def servers_figure(
     if not (asked.size and np.all(asked > 0)):
         raise UnitError("ratios must be numbers above 0, such as [0.01, 0.1, 1].")
     found = _map(table, asked)
-    about = f"the fastest of {len(found.kinds)} kinds of plan, {table.batches} batches"
+    about = f"the fastest of {len(found.kinds)} kinds of plan, {table.batches:,} batches"
     figure = new_figure("The best server", about, x="t_comm / t_grad", y="workers N")
     _add_cells(figure, found)
     _add_crossovers(figure, found)
