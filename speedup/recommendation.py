@@ -99,6 +99,11 @@ class Recommendation:
         )
 
     @property
+    def title(self) -> str:
+        """What the answer is about: the workload where there is one, and in a line of its own the two times."""
+        return _title(self.table.inputs)
+
+    @property
     def headline(self) -> str:
         """The answer in one sentence."""
         plan = self.choice
@@ -144,11 +149,11 @@ class Recommendation:
 
     def __str__(self) -> str:
         parts = [
-            _title(self.table.inputs),
+            self.title,
             "",
             f"  {self.headline}",
             "",
-            *(f"  {line}" for line in aligned(self._cells())),
+            *(f"  {line}" for line in aligned(self.cells())),
             "",
         ]
         for title, lines in self._sections():
@@ -156,14 +161,14 @@ class Recommendation:
         return "\n".join(parts).rstrip()
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells()
+        head, *rows = self.cells()
         table = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
         lists = "".join(
             f"<p><b>{title}</b></p><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
             for title, lines in self._sections()
         )
-        title = html.escape(_title(self.table.inputs)).replace("\n", "<br>")
+        title = html.escape(self.title).replace("\n", "<br>")
         return (
             f"<p>{title}</p><p><b>{html.escape(self.headline)}</b></p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
@@ -175,7 +180,7 @@ class Recommendation:
         sections = [("Why", self.reasons), ("How sure", sure), ("Rests on", self.validity)]
         return [(title, lines) for title, lines in sections if lines]
 
-    def _cells(self) -> list[tuple[str, ...]]:
+    def cells(self) -> list[tuple[str, ...]]:
         """Return the table of the choice and its runners-up, its head first."""
         plans = (self.choice, *self.runners_up)
         if self.goal.by_time or not self.outcomes:
