@@ -32,6 +32,8 @@ from speedup.validity import validity
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import plotly.graph_objects as go
+
     from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
@@ -146,6 +148,34 @@ class Recommendation:
     def to_json(self) -> str:
         """Return the recommendation as one JSON document."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def plot(self) -> go.Figure:
+        """Return the choice as a figure: among the speedups of all plans; where cost counts, among times and costs."""
+        from speedup.figures import front_figure, speedup_figure  # noqa: PLC0415 - Plotly is for those who look at it
+
+        return front_figure(self) if self.goal.counts_cost else speedup_figure(self.table, choice=self.choice)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the recommendation as one HTML page that needs no network: figures, sliders, formulas, origins.
+
+        Args:
+            path: Where it goes, such as ``"report.html"``.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileError: It cannot be written there.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     recommend("squeezenet").report(folder + "/report.html").name
+            'report.html'
+        """
+        from speedup.report import write_report  # noqa: PLC0415 - as plot
+
+        return write_report(self, path)
 
     def __str__(self) -> str:
         parts = [

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.doubts import doubts_of
+from speedup.figures.kinds import label_of
+from speedup.figures.servers import LOOK
 from speedup.formulas import symbols
 from speedup.formulas.symbols import D, N, t_comm, t_down, t_up
-from speedup.plans import UpdateMode
+from speedup.plans import ServerKind, UpdateMode
 from speedup.report.javascript import functions
 from speedup.units import show_seconds
 
@@ -58,11 +60,13 @@ def _plain(value: float | NDArray[Any]) -> Any:  # noqa: ANN401 - a number, or a
 
 def _kinds(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
     found, first = [], 0
+    servers = [one for one in LOOK if one in {kind.family.server for kind in model.kinds} | {ServerKind.NONE}]
     for kind in model.kinds:
         used = set().union(*(one.free_symbols for one in kind.formulas))
         found.append(
             {
-                "label": label(kind),
+                "label": label_of(kind.computed),
+                "server": servers.index(kind.family.server),
                 "words": list(kind.words),
                 "formulas": list(range(first, first + len(kind.formulas))),
                 "moves": kind.moves,
@@ -74,15 +78,6 @@ def _kinds(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
         )
         first += len(kind.formulas)
     return found
-
-
-def label(kind: LiveKind) -> str:
-    """Return the name of a kind's curve."""
-    family = kind.computed
-    refined = [str(one) for one in (family.schedule, family.collective) if one != "none"]
-    return (
-        ", ".join([str(family.mode), str(family.server), *refined]) if family.server != "none" else "one worker alone"
-    )
 
 
 def _worth(answer: Recommendation, model: LiveModel, kind: LiveKind) -> dict[str, Any]:

@@ -134,25 +134,16 @@
     return `Use ${described(found, x)}: ${gained}, ${seconds(found.time)} for ${live.batches} batches.`;
   };
 
-  // Figures: of Python, or with numbers of the sliders put in; swapped colours on a dark screen.
+  // Figures: of Python, or with numbers of the sliders put in; in another template on a dark screen.
   const figure = (name, change) => {
     const dark = screenIs("(prefers-color-scheme: dark)").matches && !screenIs("print").matches;
-    const swap = (text) => (dark ? text.replace(/#[0-9a-fA-F]{6}\b/g, (it) => page.dark[it.toLowerCase()] ?? it) : text);
-    const { data, layout } = JSON.parse(swap(JSON.stringify(page.figures[name])));
+    const { data, layout } = structuredClone(page.figures[name]);
     if (change) change(data, layout);
-    const narrow = one(name).clientWidth < 600;
-    if (narrow) {
-      layout.legend = { ...layout.legend, orientation: "h", x: 0, y: -0.25, yanchor: "top", xanchor: "left" };
-      layout.margin = { ...layout.margin, l: 50, r: 12 };
-      layout.height = (layout.height ?? 450) + 20 * data.filter((trace) => trace.showlegend !== false).length;
-    }
-    Plotly.react(one(name), data, layout, page.config);
+    Plotly.react(one(name), data, { ...layout, template: page.templates[dark ? "dark" : "light"] }, page.config);
   };
-  const curves = (x, found) => (data, layout) => {
-    live.kinds.forEach((kind, j) => {
-      data[j].y = live.counts.map((_, i) => (kind.there[i] ? worth(j, i, x).speedup : null));
-    });
-    const ends = live.counts.map((_, i) => {
+  const of = (data, meta) => data.filter((trace) => trace.meta === meta);
+  const band = (x, found) =>
+    live.counts.map((_, i) => {
       if (!found.kind.there[i]) return [null, null];
       const drawn = live.draws.map(([grad, transfer]) => {
         const off = { ...x, grad: x.grad * grad, transfer: x.transfer * transfer };
@@ -161,51 +152,51 @@
       drawn.sort((a, b) => a - b);
       return [0.05, 0.95].map((part) => drawn[Math.round(part * (drawn.length - 1))]);
     });
-    const [low, high, chosen] = data.slice(-3);
-    [low.y, high.y] = [0, 1].map((end) => ends.map((pair) => pair[end]));
-    [chosen.x, chosen.y] = [[found.n], [found.speedup]];
-    layout.shapes = [{ type: "line", x0: x.workers, x1: x.workers, y0: 0, y1: 1, yref: "paper", line: { dash: "dot", width: 1, color: layout.font.color } }];
-  };
-  const map = (x) => (data, layout) => {
-    const [cells, ...keys] = data;
-    const here = ways(live.parts[0], x).reduce((a, b) => a + b) / 2 / (live.parts[0].t_grad * x.grad);
-    const seen = new Map();
-    const rows = cells.y.map((n, row) =>
-      cells.x.map((share, column) => {
-        const i = live.counts.indexOf(n);
-        const off = { ...x, grad: (x.grad * here) / share };
-        const tried = rivals(i).map((j) => worth(j, i, off));
-        if (alone >= 0 && n > 1) tried.push(worth(alone, live.counts.indexOf(1), off));
-        const won = tried.reduce((a, b) => (better(b, a) ? b : a));
-        if (!seen.has(won.j)) seen.set(won.j, []);
-        seen.get(won.j).push([share, n]);
-        return [won.j, `${won.kind.label}: speedup ${ratio(won.speedup)}`];
-      }),
-    );
-    cells.z = rows.map((row) => row.map(([j]) => j));
-    cells.text = rows.map((row) => row.map(([, text]) => text));
-    keys.slice(0, -1).forEach((key, j) => {
-      const won = seen.get(j);
-      key.visible = Boolean(won);
-      if (won) [[key.x[0], key.y[0]]] = [[...won].sort((a, b) => a[0] - b[0] || a[1] - b[1])].map((of) => of[of.length >> 1]).map((it) => [it]);
+  const curves = (x, found) => (data, layout) => {
+    of(data, "curve").forEach((trace, j) => {
+      const { there } = live.kinds[j];
+      trace.y = live.counts.map((_, i) => (there[i] ? worth(j, i, x).speedup : null));
     });
-    const now = keys[keys.length - 1];
-    [now.x, now.y] = [[here], [x.workers]];
+    const ends = band(x, found);
+    ["low", "high"].forEach((meta, end) => (of(data, meta)[0].y = ends.map((pair) => pair[end])));
+    Object.assign(of(data, "choice")[0], { x: [found.n], y: [found.speedup] });
+    Object.assign(layout.shapes[0], { x0: x.workers, x1: x.workers });
+  };
+  const here = (x) => ways(live.parts[0], x).reduce((a, b) => a + b) / 2 / (live.parts[0].t_grad * x.grad);
+  const winner = (i, x) => {
+    const tried = rivals(i).map((j) => worth(j, i, x));
+    if (alone >= 0 && live.counts[i] > 1) tried.push(worth(alone, live.counts.indexOf(1), x));
+    return tried.reduce((a, b) => (better(b, a) ? b : a));
+  };
+  const map = (x) => (data) => {
+    const [cells] = of(data, "cells");
+    const won = cells.y.map((n) =>
+      cells.x.map((share) => winner(live.counts.indexOf(n), { ...x, grad: (x.grad * here(x)) / share })));
+    cells.z = won.map((row) => row.map(({ kind }) => kind.server));
+    cells.text = won.map((row) => row.map(({ kind, speedup }) => `${kind.label}: speedup ${ratio(speedup)}`));
+    of(data, "letters").forEach((trace, server) => {
+      const own = cells.z.flatMap((row, y) => row.flatMap((is, at) => (is === server ? [[cells.x[at], cells.y[y]]] : [])));
+      const shown = own.filter((_, place) => place % Math.ceil(own.length / 12) === Math.ceil(own.length / 24));
+      [trace.x, trace.y] = [0, 1].map((end) => shown.map((cell) => cell[end]));
+      trace.text = shown.map(() => trace.text);
+      of(data, "key")[server].visible = own.length > 0;
+    });
+    Object.assign(of(data, "choice")[0], { x: [here(x)], y: [x.workers] });
   };
 
   // The interactive part, drawn anew when a slider moves.
   const say = (x, found) => {
     one("live-answer").textContent = sentence(found, x);
-    const [up, down] = ways(live.parts[0], x);
-    const sent = up === down ? `t_comm = ${seconds(up)}` : `t_up = ${seconds(up)}, t_down = ${seconds(down)}`;
-    one("live-times").textContent = `${sent}, t_comm / t_grad = ${three((up + down) / 2 / (live.parts[0].t_grad * x.grad))}`;
+    const [up, down] = ways(live.parts[0], x).map(seconds);
+    const sent = up === down ? `t_comm = ${up}` : `t_up = ${up}, t_down = ${down}`;
+    one("live-times").textContent = `${sent}, t_comm / t_grad = ${three(here(x))}`;
     const i = live.counts.indexOf(x.workers);
     one("live-count").textContent = String(x.workers);
     live.kinds.forEach((kind, j) => {
       const row = one(`live-kind-${j}`);
       const index = kind.alone ? live.counts.indexOf(1) : i;
       const it = index >= 0 && kind.there[index] ? worth(j, index, x) : null;
-      const cells = it ? [ratio(it.speedup), percent(it.efficiency), seconds(it.time), ...(live.goal.plain ? [] : [seconds(it.later), ...(live.goal.priced ? [money(it.cost)] : [])])] : [];
+      const cells = it ? [ratio(it.speedup), percent(it.efficiency), seconds(it.time), seconds(it.later), money(it.cost)] : [];
       row.classList.toggle("chosen", j === found.j);
       [...row.querySelectorAll("td")].forEach((cell, column) => (cell.textContent = cells[column] ?? "-"));
     });

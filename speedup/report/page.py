@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import json
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.offline
+from plotly.io.json import to_json_plotly
 
+from speedup.figures import CONFIG, DARK, TEMPLATE
 from speedup.files import check_writable, write_atomically
 from speedup.report import sections
 from speedup.report.live import document, formulas_script, sliders
 from speedup.report.markup import Markup, data, element, inside, script
 from speedup.report.model import LiveModel
-from speedup.report.pictures import Picture, curves_picture, map_picture, speedup_picture
+from speedup.report.pictures import (
+    Picture,
+    curves_picture,
+    efficiency_picture,
+    front_picture,
+    limits_picture,
+    map_picture,
+    speedup_picture,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import plotly.graph_objects as go
+
     from speedup.recommendation import Recommendation
 
 MOST_ROWS = 1000
 """Plans that the downloads hold at most."""
-CONFIG = {"displaylogo": False, "responsive": True, "toImageButtonOptions": {"format": "svg"}}
-DARK = {"#ffffff": "#14181d", "#222222": "#e6e6e6", "#000000": "#ffffff", "#666666": "#aaaaaa", "#e5e5e5": "#333a42"}
 # Nothing is asked for from anywhere, whatever a page might hold.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
@@ -35,21 +46,23 @@ def report_page(answer: Recommendation) -> str:
     """Return the report of a recommendation as one HTML page."""
     model = LiveModel.of(answer)
     found = answer.certainty() if answer.field is not None else None
-    speedups = speedup_picture(answer, model)
+    plans = (speedup_picture(answer, model), efficiency_picture(answer))
+    limits, front = limits_picture(answer), front_picture(answer)
     live = (curves_picture(model), map_picture(model))
     kept = _kept(answer, model)
     body = [
-        sections.plans(answer, speedups),
-        sections.why(answer, None),
+        sections.plans(answer, plans),
+        sections.why(answer, limits),
         sections.sure(found),
-        sections.money(answer, None),
+        sections.money(answer, front),
         sections.what_if(model, live, sliders(answer, model), answer),
         sections.formulas(answer),
         sections.rests_on(answer),
         sections.downloads(len(kept), len(answer.table)),
     ]
     held = {"answer": answer.to_dict() | {"rows": kept}}
-    return _page(answer, model, body, (speedups, *live), held)
+    drawn = tuple(one for one in (*plans, limits, front, *live) if one is not None)
+    return _page(answer, model, body, drawn, held)
 
 
 def explorer_page(answer: Recommendation) -> str:
@@ -75,6 +88,22 @@ def write_report(answer: Recommendation, path: str | Path) -> Path:
     return write_atomically(check_writable(path), report_page(answer))
 
 
+def write_explorer(answer: Recommendation, path: str | Path) -> Path:
+    """Write the sliders of a recommendation alone; everything else as ``write_report``.
+
+    Args:
+        answer: The recommendation.
+        path: Where the page goes.
+
+    Returns:
+        The path.
+
+    Raises:
+        FileError: It cannot be written there.
+    """
+    return write_atomically(check_writable(path), explorer_page(answer))
+
+
 def _kept(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
     """Return the rows of the table, or of a large one those at the counts of the page."""
     table = answer.table
@@ -91,8 +120,8 @@ def _page(
 ) -> str:
     document_ = {
         "live": document(answer, model),
-        "figures": {one.name: json.loads(one.figure.to_json()) for one in pictures},
-        "dark": DARK,
+        "figures": {one.name: _without_template(one.figure) for one in pictures},
+        "templates": {"light": _plain(TEMPLATE), "dark": _plain(DARK)},
         "config": CONFIG,
         **held,
     }
@@ -124,6 +153,18 @@ def _page(
         element("style", Markup(_own("page.css"))),
     )
     return f"<!DOCTYPE html>\n{element('html', head, element('body', shown), lang='en')}\n"
+
+
+def _plain(made: Any) -> dict[str, Any]:  # noqa: ANN401 - of Plotly
+    document: dict[str, Any] = json.loads(made.to_json() if hasattr(made, "to_json") else to_json_plotly(made))
+    return document
+
+
+def _without_template(figure: go.Figure) -> dict[str, Any]:
+    """Return a figure without the template, which the page holds once and exchanges on a dark screen."""
+    document = _plain(figure)
+    del document["layout"]["template"]
+    return document
 
 
 def _own(name: str) -> str:

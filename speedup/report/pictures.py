@@ -6,24 +6,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import plotly.graph_objects as go
 
 from speedup.cases import describe
-from speedup.figures import TEMPLATE, speedup_figure
-from speedup.report.live import label
+from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
+from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of
+from speedup.figures.servers import LOOK
+from speedup.figures.template import GREY, add_star, doublings, faint, new_figure, spread_out, workers_axis
+from speedup.plans import ServerKind, UpdateMode
 from speedup.report.markup import element, table
 from speedup.report.model import thinned
 from speedup.text import ratio
+from speedup.units import show_seconds
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from speedup.recommendation import Recommendation
     from speedup.report.markup import Markup
     from speedup.report.model import LiveModel
 
 _SHOWN_COUNTS = 12
-_RATIOS = np.logspace(-3, 1, 41)
+_RATIOS = np.geomspace(1e-3, 10, 49)
 _MAP_ROWS = 32
-_FILLS = ("#bbbbbb", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#0072b2", "#d55e00", "#f0e442")
+_MARKED, _DRAWN = 9, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +59,10 @@ def speedup_picture(answer: Recommendation, model: LiveModel) -> Picture:
     """Return speedup against workers, of every kind of plan in the table."""
     choice = answer.choice
     words = (
-        f"Speedup against workers, 1 to {answer.table.workers.max()}, a curve for each kind of plan, with the ideal line. "
-        f"Chosen: {describe(choice)}, speedup {ratio(choice.speedup)}."
+        f"Speedup against workers, 1 to {answer.table.workers.max()}, a curve for each kind of plan, with the ideal "
+        f"line. Chosen: {describe(choice)}, speedup {ratio(choice.speedup)}."
     )
-    return Picture("figure-speedup", speedup_figure(answer.table), words, _speedups(answer, model))
+    return Picture("figure-speedup", speedup_figure(answer.table, choice=choice), words, _speedups(answer, model))
 
 
 def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
@@ -68,74 +73,110 @@ def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
     for kind in model.kinds:
         of_kind = model.rows(kind)[places]
         speedups = [ratio(float(model.table.speedup[row])) if row >= 0 else "-" for row in of_kind]
-        rows.append((label(kind), *speedups))
+        rows.append((label_of(kind.family), *speedups))
     return table(("kind of plan", *map(str, counts)), rows, caption="Speedup by number of workers")
 
 
-def front_picture(answer: Recommendation) -> Picture:
-    """Return time against cost of the plans that no other beats in both."""
-    raise NotImplementedError
+def efficiency_picture(answer: Recommendation) -> Picture:
+    """Return efficiency against workers."""
+    words = f"Efficiency against workers. Chosen: {describe(answer.choice)}, {answer.choice.efficiency:.0%}."
+    return Picture("figure-efficiency", efficiency_figure(answer.table, choice=answer.choice), words)
+
+
+def limits_picture(answer: Recommendation) -> Picture | None:
+    """Return what an iteration of the chosen kind is made of; None for one worker alone."""
+    choice, table_ = answer.choice, answer.table
+    if choice.mode is UpdateMode.SEQUENTIAL:
+        return None
+    figure = limits_figure(table_, choice=choice)
+    words = f"What an iteration is made of, against workers: {', '.join(bar.name for bar in figure.data if bar.name)}."
+    return Picture("figure-limits", figure, words, _terms(answer))
+
+
+def _terms(answer: Recommendation) -> Markup:
+    table_, choice = answer.table, answer.choice
+    rows_of_kind = table_.take(table_.family == index_of(table_, choice))
+    counts = thinned(rows_of_kind.workers, _SHOWN_COUNTS, keep={choice.workers})
+    head = ("workers", "iteration", "computing", "waiting for the slowest", "moving", "of it hidden", "waiting")
+    rows: list[tuple[object, ...]] = []
+    for one in rows_of_kind.take(np.isin(rows_of_kind.workers, counts)):
+        terms = (one.t_iter_s, one.t_grad_worker_s, one.straggler_s, one.move_s, one.hidden_s, one.wait_s)
+        rows.append((str(one.workers), *(show_seconds(term) if term else "-" for term in terms)))
+    return table(head, rows, caption="What an iteration is made of")
+
+
+def front_picture(answer: Recommendation) -> Picture | None:
+    """Return cost against time; None without a price. The table of the same plans stands beside it."""
+    if not answer.front:
+        return None
+    words = f"Cost against time, {len(answer.front)} plans that no other beats in both, and the choice."
+    return Picture("figure-front", front_figure(answer), words)
 
 
 def curves_picture(model: LiveModel) -> Picture:
     """Return the curves that the sliders move; the script puts the numbers in."""
-    drawn, figure = speedup_figure(model.table).data, go.Figure()
-    counts = model.counts.tolist()
-    for kind in model.kinds:
-        look = drawn[kind.index]
-        style = {"line": look.line, "marker": look.marker, "mode": "lines+markers" if len(counts) < 40 else "lines"}
-        figure.add_scatter(x=counts, y=[], name=label(kind), hovertemplate="%{y:.3g}", **style)
-    ends = [counts[0], counts[-1]]
-    figure.add_scatter(
-        x=ends, y=ends, mode="lines", name="ideal, S = N", line={"color": "#666666", "dash": "dot"}, hoverinfo="skip"
-    )
+    figure, counts = new_figure("Speedup", x="workers N", y="speedup S"), model.counts.tolist()
+    workers_axis(figure, model.counts)
     edge = {"x": counts, "y": [], "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-    figure.add_scatter(**edge, showlegend=False)
-    figure.add_scatter(**edge, fill="tonexty", fillcolor="rgba(120,120,120,0.25)", name="90 % of draws, best kind")
-    star = {"symbol": "star", "size": 16, "color": "#000000"}
-    figure.add_scatter(x=[], y=[], mode="markers", name="best", marker=star, hoverinfo="skip")
-    figure.update_layout(template=TEMPLATE, height=460, font={"color": "#222222"})
-    figure.update_xaxes(title="workers N")
-    figure.update_yaxes(title="speedup S")
+    figure.add_scatter(**edge, showlegend=False, meta="low")
+    band = {"fill": "tonexty", "fillcolor": faint(GREY, 0.3), "name": "90 % of draws, best kind"}
+    figure.add_scatter(**edge, **band, meta="high")
+    for place, kind in enumerate(model.kinds):
+        figure.add_scatter(
+            x=counts,
+            y=[],
+            mode="lines+markers",
+            name=label_of(kind.computed),
+            line={"color": colour_of(kind.computed), "dash": dash_of(kind.computed)},
+            marker={"symbol": marker_of(kind.computed), "size": 7, "maxdisplayed": _MARKED},
+            hovertemplate="%{y:.3g}",
+            visible=True if place < _DRAWN else "legendonly",
+            meta="curve",
+        )
+    dashed = {"color": GREY, "dash": "dash", "width": 1.5}
+    figure.add_scatter(
+        x=counts, y=counts, mode="lines", name="ideal, S = N", line=dashed, hoverinfo="skip", meta="ideal"
+    )
+    add_star(figure, None, 0.0, "")
+    figure.data[-1].update(name="the best now")
+    figure.add_vline(x=counts[-1], line={"color": GREY, "dash": "dot", "width": 1.5})
     return Picture("live-curves", figure, "Speedup against workers of every kind of plan, with the sliders' numbers.")
 
 
 def map_picture(model: LiveModel) -> Picture:
-    """Return the map of the best kind of plan; the script puts the numbers in."""
-    figure, counts = go.Figure(), thinned(model.counts, _MAP_ROWS, keep=set())
-    steps = [(edge, _fill(index)) for index in range(len(model.kinds)) for edge in _edges(index, len(model.kinds))]
+    """Return the map of the best server; the script puts the numbers in."""
+    figure = new_figure("The best server", x="t_comm / t_grad", y="workers N")
+    counts = thinned(model.counts, _MAP_ROWS, keep=set())
+    used = [server for server in LOOK if server in {kind.family.server for kind in model.kinds} | {ServerKind.NONE}]
+    fills = [faint(LOOK[server][1], 0.35) for server in used]
+    steps = [(edge / len(used), fill) for place, fill in enumerate(fills) for edge in (place, place + 1)]
     figure.add_heatmap(
         x=_RATIOS.tolist(),
         y=counts.tolist(),
         z=[],
         zmin=-0.5,
-        zmax=len(model.kinds) - 0.5,
+        zmax=len(used) - 0.5,
         colorscale=steps,
         showscale=False,
         hovertemplate="t_comm / t_grad = %{x:.3g}, %{y} workers<br>%{text}<extra></extra>",
+        meta="cells",
     )
-    for index, kind in enumerate(model.kinds):
+    for server in used:
+        letter, colour = LOOK[server]
         figure.add_scatter(
-            x=[],
-            y=[],
-            mode="markers+text",
-            text=[chr(ord("A") + index)],
-            name=f"{chr(ord('A') + index)} {label(kind)}",
-            marker={"symbol": "square", "size": 18, "color": _fill(index), "line": {"color": "#222222", "width": 1}},
-            textfont={"color": "#000001"},
-            hoverinfo="skip",
+            x=[], y=[], mode="text", text=f"<b>{letter}</b>", hoverinfo="skip", showlegend=False, meta="letters"
         )
-    here = {"symbol": "x", "size": 13, "color": "#000001"}
-    figure.add_scatter(x=[], y=[], mode="markers", name="now", marker=here, hoverinfo="skip")
-    figure.update_layout(template=TEMPLATE, height=460, font={"color": "#222222"}, hovermode="closest")
-    figure.update_xaxes(type="log", title="t_comm / t_grad", dtick=1)
-    figure.update_yaxes(title="workers N")
-    return Picture("live-map", figure, "Best kind of plan by t_comm / t_grad and workers, with the sliders' numbers.")
-
-
-def _fill(index: int) -> str:
-    return _FILLS[index % len(_FILLS)]
-
-
-def _edges(index: int, count: int) -> tuple[float, float]:
-    return index / count, (index + 1) / count
+        square = {"symbol": "square", "size": 13, "color": faint(colour, 0.5)}
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=f"{letter}: {SERVER_WORDS[server]}", marker=square, meta="key"
+        )
+    add_star(figure, None, 0.0, "")
+    figure.data[-1].update(name="now")
+    ends = np.log10([_RATIOS[0], _RATIOS[-1]])
+    figure.update_xaxes(type="log", range=ends, dtick=1, exponentformat="none", showgrid=False)
+    low, high = float(counts[0]), float(counts[-1])
+    figure.update_yaxes(showgrid=False, rangemode="normal")
+    if spread_out(counts):
+        figure.update_yaxes(type="log", tickvals=doublings(low, high), range=np.log10([low / 1.03, high * 1.03]))
+    figure.update_layout(hovermode="closest")
+    return Picture("live-map", figure, "The best server by t_comm / t_grad and workers, with the sliders' numbers.")

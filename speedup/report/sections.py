@@ -9,9 +9,9 @@ from speedup.cases import describe
 from speedup.cost import show_cost
 from speedup.errors import PlanError
 from speedup.explanation import explanation_of
+from speedup.figures.kinds import label_of
 from speedup.formulas import QUANTITIES, symbols
 from speedup.plans import UpdateMode
-from speedup.report.live import label
 from speedup.report.markup import Markup, element, inside, listed, table
 from speedup.report.mathml import mathml
 from speedup.report.numbers import HEAD, origins
@@ -34,7 +34,7 @@ def section(identity: str, title: str, *children: object) -> Markup:
     return element("section", heading, *children, id=identity, aria_labelledby=f"{identity}-title")
 
 
-def plans(answer: Recommendation, picture: Picture) -> Markup:
+def plans(answer: Recommendation, pictures: tuple[Picture, ...]) -> Markup:
     """Return the choice and the best plan of every other kind, and the curves."""
     head, *rows = answer.cells()
     marked = [
@@ -44,7 +44,7 @@ def plans(answer: Recommendation, picture: Picture) -> Markup:
     shown = table(
         head, marked, caption="The choice, and the best plan of every other kind", chosen=0, id_="plans-table"
     )
-    return section("plans", "Plans", shown, picture.markup(), _stages(answer), _refused(answer))
+    return section("plans", "Plans", shown, *(one.markup() for one in pictures), _stages(answer), _refused(answer))
 
 
 def _stages(answer: Recommendation) -> Markup:
@@ -148,8 +148,8 @@ def _which(answer: Recommendation, constant: float) -> str:
     said = f"{describe(plan).capitalize()}, equation {plan.equation}."
     if abs(constant / plan.time_s - 1) > 1e-9:
         said += (
-            f" The table's {show_seconds(plan.time_s)} is by {plan.method}; this is the formula of constant times, which "
-            f"gives {show_seconds(constant)}."
+            f" The table's {show_seconds(plan.time_s)} is by {plan.method}; this is the formula of constant times, "
+            f"which gives {show_seconds(constant)}."
         )
     return said
 
@@ -223,7 +223,7 @@ def what_if(
     rows = [
         element(
             "tr",
-            element("th", label(kind), scope="row"),
+            element("th", label_of(kind.computed), scope="row"),
             *(element("td", "-") for _ in head[1:]),
             id=f"live-kind-{index}",
         )
@@ -285,8 +285,8 @@ def _controls(sliders: list[dict[str, Any]]) -> Markup:
 def _what_they_compute(model: LiveModel, answer: Recommendation) -> Markup:
     """Say what the sliders compute, and how that differs from the answer."""
     said = (
-        "They evaluate the formulas of constant times for the kinds of plan of this page, the same that Python uses, printed "
-        "to JavaScript."
+        "They evaluate the formulas of constant times for the kinds of plan of this page, the same that Python uses, "
+        "printed to JavaScript."
     )
     missing = model.missing()
     if missing:
@@ -295,12 +295,12 @@ def _what_they_compute(model: LiveModel, answer: Recommendation) -> Markup:
         said += " They start at the numbers of the answer."
     else:
         said += (
-            f" So they start at the formulas' values, which differ from those of the answer by up to {model.difference:.2g} "
-            "times the latter."
+            f" So they start at the formulas' values, whose times differ from those of the answer by up to "
+            f"{model.difference:.0%}."
         )
     if not answer.goal.by_time:
         said += (
-            " What turns time into what is wanted (machines paid for, samples to the target, failures) stays as it is at "
-            "the start, and memory too."
+            " What turns time into what is wanted (machines paid for, samples to the target, failures) stays as it is "
+            "at the start, and memory too."
         )
     return element("span", said)
