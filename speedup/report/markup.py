@@ -54,6 +54,7 @@ def table(
     *,
     caption: str,
     chosen: int | None = None,
+    wordy: bool = False,
     id_: str | None = None,
 ) -> Markup:
     """Return a table in a box that scrolls by itself; the first cell of a row names it.
@@ -63,6 +64,7 @@ def table(
         rows: Cells, text or ``Markup``.
         caption: What it shows.
         chosen: The row that is marked.
+        wordy: Whether the last column holds sentences.
         id_: Of the table.
     """
     titles = element("tr", *(element("th", cell, scope="col") for cell in head))
@@ -75,7 +77,8 @@ def table(
         )
         for index, row in enumerate(rows)
     ]
-    made = element("table", element("caption", caption), element("thead", titles), element("tbody", *body), id_=id_)
+    parts = (element("caption", caption), element("thead", titles), element("tbody", *body))
+    made = element("table", *parts, id=id_, class_="wordy" if wordy else None)
     # Keyboards scroll what has the focus alone.
     return element("div", made, class_="box", tabindex="0", role="region", aria_label=caption)
 

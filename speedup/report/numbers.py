@@ -46,7 +46,8 @@ def _times(inputs: Inputs) -> list[Row]:
         known = str(Provenance.MEASURED if measured else Provenance.ASSUMED)
         origin = "transfers over the link" if measured else "nominal line rate, given"
         rows.append(("bandwidth", show_bandwidth(link.bandwidth_bytes_per_s), known, origin))
-        rows.append(("latency", show_seconds(link.latency_s), known, origin if measured else _GIVEN))
+        if link.latency_s:
+            rows.append(("latency", show_seconds(link.latency_s), known, origin if measured else _GIVEN))
     if inputs.t_codec_s:
         rows.append(("t_codec", show_seconds(inputs.t_codec_s), str(Provenance.ASSUMED), _GIVEN))
     return rows

@@ -175,8 +175,10 @@
     cells.z = won.map((row) => row.map(({ kind }) => kind.server));
     cells.text = won.map((row) => row.map(({ kind, speedup }) => `${kind.label}: speedup ${ratio(speedup)}`));
     of(data, "letters").forEach((trace, server) => {
-      const own = cells.z.flatMap((row, y) => row.flatMap((is, at) => (is === server ? [[cells.x[at], cells.y[y]]] : [])));
-      const shown = own.filter((_, place) => place % Math.ceil(own.length / 12) === Math.ceil(own.length / 24));
+      const inner = (at) => at > 0 && at < cells.x.length - 1;
+      const own = cells.z.flatMap((row, y) =>
+        row.flatMap((is, at) => (is === server && inner(at) ? [[cells.x[at], cells.y[y]]] : [])));
+      const shown = own.filter((_, place) => place % Math.ceil(own.length / 7) === own.length % Math.ceil(own.length / 7) >> 1);
       [trace.x, trace.y] = [0, 1].map((end) => shown.map((cell) => cell[end]));
       trace.text = shown.map(() => trace.text);
       of(data, "key")[server].visible = own.length > 0;

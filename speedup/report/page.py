@@ -62,14 +62,15 @@ def report_page(answer: Recommendation) -> str:
     ]
     held = {"answer": answer.to_dict() | {"rows": kept}}
     drawn = tuple(one for one in (*plans, limits, front, *live) if one is not None)
-    return _page(answer, model, body, drawn, held)
+    return _page(answer, model, answer.headline, body, drawn, held)
 
 
 def explorer_page(answer: Recommendation) -> str:
     """Return the sliders of a recommendation alone, with the curves and the map that they move, as one HTML page."""
     model = LiveModel.of(answer)
     live = (curves_picture(model), map_picture(model))
-    return _page(answer, model, [sections.what_if(model, live, sliders(answer, model), answer)], live, {})
+    body = [sections.what_if(model, live, sliders(answer, model), answer)]
+    return _page(answer, model, f"Explore {_name(answer)}", body, live, {})
 
 
 def write_report(answer: Recommendation, path: str | Path) -> Path:
@@ -116,7 +117,12 @@ def _kept(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
 
 
 def _page(
-    answer: Recommendation, model: LiveModel, body: list[Markup], pictures: tuple[Picture, ...], held: dict[str, Any]
+    answer: Recommendation,
+    model: LiveModel,
+    heading: str,
+    body: list[Markup],
+    pictures: tuple[Picture, ...],
+    held: dict[str, Any],
 ) -> str:
     document_ = {
         "live": document(answer, model),
@@ -125,11 +131,10 @@ def _page(
         "config": CONFIG,
         **held,
     }
-    heading = element("h1", answer.headline)
     title, _, times = answer.title.partition("\n")
-    intro = element("header", element("p", title), heading, element("p", times))
+    intro = element("header", element("p", title), element("h1", heading), element("p", times))
     shown = inside(
-        element("a", "Skip to the plans", href="#main", class_="skip"),
+        element("a", "Skip to the content", href="#main", class_="skip"),
         intro,
         element(
             "main",
@@ -142,17 +147,21 @@ def _page(
         script(plotly.offline.get_plotlyjs()),
         script(f"{formulas_script(model)}{_own('page.js')}"),
     )
-    name = answer.table.inputs.profile.name if answer.table.inputs.profile else "times given"
     head = element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"speedup: {name}"),
+        element("title", f"{heading} - speedup"),
         element("style", Markup(_own("page.css"))),
     )
     return f"<!DOCTYPE html>\n{element('html', head, element('body', shown), lang='en')}\n"
+
+
+def _name(answer: Recommendation) -> str:
+    profile = answer.table.inputs.profile
+    return profile.name if profile else "times given"
 
 
 def _plain(made: Any) -> dict[str, Any]:  # noqa: ANN401 - of Plotly

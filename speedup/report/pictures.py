@@ -9,7 +9,7 @@ import numpy as np
 
 from speedup.cases import describe
 from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
-from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of
+from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of, ranked
 from speedup.figures.servers import LOOK
 from speedup.figures.template import GREY, add_star, doublings, faint, new_figure, spread_out, workers_axis
 from speedup.plans import ServerKind, UpdateMode
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SHOWN_COUNTS = 12
 _RATIOS = np.geomspace(1e-3, 10, 49)
 _MAP_ROWS = 32
-_MARKED, _DRAWN = 9, 7
+_MARKED, _DRAWN = 9, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,8 @@ def curves_picture(model: LiveModel) -> Picture:
     figure.add_scatter(**edge, showlegend=False, meta="low")
     band = {"fill": "tonexty", "fillcolor": faint(GREY, 0.3), "name": "90 % of draws, best kind"}
     figure.add_scatter(**edge, **band, meta="high")
-    for place, kind in enumerate(model.kinds):
+    first = ranked(model.table)[:_DRAWN]
+    for kind in model.kinds:
         figure.add_scatter(
             x=counts,
             y=[],
@@ -130,7 +131,7 @@ def curves_picture(model: LiveModel) -> Picture:
             line={"color": colour_of(kind.computed), "dash": dash_of(kind.computed)},
             marker={"symbol": marker_of(kind.computed), "size": 7, "maxdisplayed": _MARKED},
             hovertemplate="%{y:.3g}",
-            visible=True if place < _DRAWN else "legendonly",
+            visible=True if kind.index in first else "legendonly",
             meta="curve",
         )
     dashed = {"color": GREY, "dash": "dash", "width": 1.5}
@@ -140,6 +141,7 @@ def curves_picture(model: LiveModel) -> Picture:
     add_star(figure, None, 0.0, "")
     figure.data[-1].update(name="the best now")
     figure.add_vline(x=counts[-1], line={"color": GREY, "dash": "dot", "width": 1.5})
+    figure.update_layout(legend_traceorder="normal")
     return Picture("live-curves", figure, "Speedup against workers of every kind of plan, with the sliders' numbers.")
 
 

@@ -12,7 +12,7 @@ from speedup.explanation import explanation_of
 from speedup.figures.kinds import label_of
 from speedup.formulas import QUANTITIES, symbols
 from speedup.plans import UpdateMode
-from speedup.report.markup import Markup, element, inside, listed, table
+from speedup.report.markup import Markup, element, listed, table
 from speedup.report.mathml import mathml
 from speedup.report.numbers import HEAD, origins
 from speedup.tables import FORMULAS
@@ -37,13 +37,8 @@ def section(identity: str, title: str, *children: object) -> Markup:
 def plans(answer: Recommendation, pictures: tuple[Picture, ...]) -> Markup:
     """Return the choice and the best plan of every other kind, and the curves."""
     head, *rows = answer.cells()
-    marked = [
-        (*row[:-1], inside(row[-1], element("b", " chosen")) if not index else row[-1])
-        for index, row in enumerate(rows)
-    ]
-    shown = table(
-        head, marked, caption="The choice, and the best plan of every other kind", chosen=0, id_="plans-table"
-    )
+    caption = "First the choice, then the best plan of every other kind"
+    shown = table(head, [*rows], caption=caption, chosen=0, id_="plans-table")
     return section("plans", "Plans", shown, *(one.markup() for one in pictures), _stages(answer), _refused(answer))
 
 
@@ -61,7 +56,7 @@ def _refused(answer: Recommendation) -> Markup:
     if not answer.refused:
         return Markup()
     rows: list[tuple[object, ...]] = [(describe(one.plan), one.reason) for one in answer.refused]
-    return table(("plan", "why not"), rows, caption="Better, but not possible")
+    return table(("plan", "why not"), rows, caption="Better, but not possible", wordy=True)
 
 
 def why(answer: Recommendation, picture: Picture | None) -> Markup:
@@ -100,7 +95,7 @@ def _sources(found: Certainty) -> Markup:
     if not rows:
         return Markup()
     head = ("in doubt", "by about", "worth knowing", "what to do")
-    return table(head, rows, caption="What is not known exactly, and what it would save to know it")
+    return table(head, rows, caption="What is not known exactly, and what it would save to know it", wordy=True)
 
 
 def money(answer: Recommendation, picture: Picture | None) -> Markup:
@@ -179,13 +174,13 @@ def _notations(told: Explanation) -> Markup:
         for one in QUANTITIES
         if one.symbol in told.values
     ]
-    return table(("symbol", "value", "meaning"), rows, caption="What the symbols stand for")
+    return table(("symbol", "value", "meaning"), rows, caption="What the symbols stand for", wordy=True)
 
 
 def rests_on(answer: Recommendation) -> Markup:
     """Return the assumptions, and where every number comes from."""
     rows: list[tuple[object, ...]] = list(origins(answer))
-    numbers = table(HEAD, rows, caption="Where the numbers come from", id_="numbers-table")
+    numbers = table(HEAD, rows, caption="Where the numbers come from", wordy=True, id_="numbers-table")
     return section("rests-on", "What it rests on", listed(answer.validity), numbers)
 
 
