@@ -46,7 +46,7 @@ def report_page(answer: Recommendation) -> str:
     """Return the report of a recommendation as one HTML page."""
     model = LiveModel.of(answer)
     found = answer.certainty() if answer.field is not None else None
-    plans = (speedup_picture(answer, model), efficiency_picture(answer))
+    plans = (speedup_picture(answer, model), efficiency_picture(answer, model))
     limits, front = limits_picture(answer), front_picture(answer)
     live = (curves_picture(model), map_picture(model))
     kept = _kept(answer, model)

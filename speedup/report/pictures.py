@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _SHOWN_COUNTS = 12
 _RATIOS = np.geomspace(1e-3, 10, 49)
-_MAP_ROWS = 32
+_MAP_ROWS, _MOST_DOTS = 32, 1000
 _MARKED, _DRAWN = 9, 6
 
 
@@ -62,7 +62,7 @@ def speedup_picture(answer: Recommendation, model: LiveModel) -> Picture:
         f"Speedup against workers, 1 to {answer.table.workers.max()}, a curve for each kind of plan, with the ideal "
         f"line. Chosen: {describe(choice)}, speedup {ratio(choice.speedup)}."
     )
-    return Picture("figure-speedup", speedup_figure(answer.table, choice=choice), words, _speedups(answer, model))
+    return Picture("figure-speedup", speedup_figure(model.shown, choice=choice), words, _speedups(answer, model))
 
 
 def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
@@ -77,10 +77,10 @@ def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
     return table(("kind of plan", *map(str, counts)), rows, caption="Speedup by number of workers")
 
 
-def efficiency_picture(answer: Recommendation) -> Picture:
+def efficiency_picture(answer: Recommendation, model: LiveModel) -> Picture:
     """Return efficiency against workers."""
     words = f"Efficiency against workers. Chosen: {describe(answer.choice)}, {answer.choice.efficiency:.0%}."
-    return Picture("figure-efficiency", efficiency_figure(answer.table, choice=answer.choice), words)
+    return Picture("figure-efficiency", efficiency_figure(model.shown, choice=answer.choice), words)
 
 
 def limits_picture(answer: Recommendation) -> Picture | None:
@@ -110,7 +110,11 @@ def front_picture(answer: Recommendation) -> Picture | None:
     if not answer.front:
         return None
     words = f"Cost against time, {len(answer.front)} plans that no other beats in both, and the choice."
-    return Picture("figure-front", front_figure(answer), words)
+    figure = front_figure(answer)
+    for cloud in figure.select_traces({"meta": "others"}):
+        step = -(-len(cloud.x) // _MOST_DOTS)
+        cloud.update(x=cloud.x[::step], y=cloud.y[::step])
+    return Picture("figure-front", figure, words)
 
 
 def curves_picture(model: LiveModel) -> Picture:
