@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.errors import PlanError
-from speedup.figures.template import COLOURS, GREY, faint, new_figure, seconds_axis
+from speedup.figures.template import COLOURS, GREY, faint, logarithmic, new_figure
+from speedup.units import show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,8 +61,8 @@ def accuracy_figure(
     _add_band(figure, float(predicted.min()), float(predicted.max()), within)
     for place, (name, own) in enumerate(groups.items()):
         _add_points(figure, name, own, place)
-    figure.update_xaxes(type="log", **seconds_axis())
-    figure.update_yaxes(type="log", **seconds_axis())
+    figure.update_xaxes(logarithmic(predicted, show_seconds))
+    figure.update_yaxes(logarithmic(measured, show_seconds))
     figure.update_layout(hovermode="closest")
     return figure
 

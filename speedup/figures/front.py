@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speedup.cases import describe
+from speedup.cost import show_cost
 from speedup.errors import PlanError
-from speedup.figures.template import BLUE, GREY, VERMILION, add_star, new_figure, seconds_axis
-from speedup.prices import CURRENCY
+from speedup.figures.template import BLUE, GREY, VERMILION, add_star, logarithmic, new_figure
+from speedup.units import show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from speedup.choosing import Outcome
     from speedup.recommendation import Recommendation
+
+_ROOM = 1.4
 
 
 def front_figure(recommendation: Recommendation) -> go.Figure:
@@ -49,12 +52,15 @@ def front_figure(recommendation: Recommendation) -> go.Figure:
     _add_others(figure, recommendation)
     _add_outcomes(figure, recommendation.front, "no other is faster and cheaper", "circle", BLUE)
     if recommendation.refused:
-        _add_outcomes(figure, recommendation.refused, "refused", "x-open", VERMILION)
+        _add_outcomes(figure, recommendation.refused, "refused", "diamond-open", VERMILION)
     choice = recommendation.outcomes[0]
-    add_star(figure, choice.time_s, choice.cost or 0.0, describe(choice.plan).split(",", maxsplit=1)[0])
+    add_star(
+        figure, choice.time_s, choice.cost or 0.0, describe(choice.plan).split(",", maxsplit=1)[0], position="top left"
+    )
     _add_limits(figure, goal.deadline_s, goal.budget)
-    figure.update_xaxes(type="log", **seconds_axis())
-    figure.update_yaxes(type="log", ticksuffix=f" {CURRENCY}")
+    shown = (*recommendation.front, *recommendation.refused, choice)
+    figure.update_xaxes(logarithmic([one.time_s for one in shown], show_seconds, room=_ROOM))
+    figure.update_yaxes(logarithmic([one.cost or np.nan for one in shown], show_cost, room=_ROOM))
     figure.update_layout(hovermode="closest")
     return figure
 
@@ -84,14 +90,15 @@ def _add_outcomes(figure: go.Figure, outcomes: Sequence[Outcome], name: str, sym
         line={"color": colour, "shape": "hv", "width": 1.5},
         marker={"symbol": symbol, "size": 9, "color": colour, "line": {"width": 2}},
         customdata=[_words(one) for one in outcomes],
-        hovertemplate="%{customdata}<br>%{x:.3s}s, %{y:.3g} " + CURRENCY,
+        hovertemplate="%{customdata}<extra></extra>",
         meta="refused" if symbol.endswith("open") else "front",
     )
 
 
 def _words(one: Outcome) -> str:
     batch = "" if one.batch is None else f", batches of {one.batch}"
-    return f"{describe(one.plan)}{batch}" + (f"<br>{one.reason}" if one.reason else "")
+    worth = f"{show_seconds(one.time_s)}, {show_cost(one.cost or 0.0)}"
+    return "<br>".join(filter(None, (f"{describe(one.plan)}{batch}", worth, one.reason)))
 
 
 def _add_limits(figure: go.Figure, deadline_s: float, budget: float) -> None:

@@ -65,7 +65,7 @@ def gantt_figure(simulation: Simulation) -> go.Figure:
         if chosen:
             _add_bars(figure, activity, chosen)
     figure.update_layout(barmode="overlay", hovermode="closest", uniformtext={"mode": "hide", "minsize": 9}, bargap=0.3)
-    figure.update_xaxes(**seconds_axis())
+    figure.update_xaxes(**seconds_axis(max(row["ended_s"] for row in rows)))
     names = [f"worker {worker}" for worker in range(one.workers)]
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)
     return figure

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speedup.figures.template import BLUE, GREY, VERMILION, doublings, faint, new_figure, seconds_axis
+from speedup.figures.template import BLUE, GREY, VERMILION, doublings, faint, logarithmic, new_figure
 from speedup.gradient_time import LEVEL, GradientTime
+from speedup.units import show_seconds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,7 +48,8 @@ def gradient_time_figure(profile: Profile) -> go.Figure:
     _add_medians(figure, time)
     ends = np.array([max(1, low / _BEYOND), high * _BEYOND])
     figure.update_xaxes(type="log", tickvals=doublings(*ends), range=np.log10(ends * [0.94, 1.06]))
-    figure.update_yaxes(**seconds_axis())
+    shown = [one for trace in figure.data for one in trace.y if one]
+    figure.update_yaxes(logarithmic(shown, show_seconds))
     return figure
 
 

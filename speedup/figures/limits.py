@@ -64,7 +64,7 @@ def limits_figure(table: EstimateTable, *, choice: Estimate | None = None) -> go
         _mark(figure, rows, choice)
     figure.update_layout(barmode="relative", bargap=0.25, legend_traceorder="normal")
     figure.update_xaxes(type="category")
-    figure.update_yaxes(**seconds_axis())
+    figure.update_yaxes(**seconds_axis(float(rows.t_iter_s.max())))
     return figure
 
 

@@ -43,7 +43,7 @@ def noise_scale_figure(
     noise = noise_scale if isinstance(noise_scale, NoiseScale) else NoiseScale.assumed(noise_scale)
     middle = noise.value or 1.0
     sizes = np.geomspace(max(1.0, middle / _SPAN), middle * _SPAN, _POINTS)
-    figure = new_figure("What a larger batch buys", str(noise), x="samples of an update", y="by the least possible")
+    figure = new_figure("What a larger batch buys", _about(noise), x="samples of an update", y="by the least possible")
     curves = {
         "steps": (noise.steps_factor(sizes), BLUE, "solid"),
         "samples": (noise.examples_factor(sizes), VERMILION, "dash"),
@@ -59,9 +59,16 @@ def noise_scale_figure(
     _mark_noise(figure, noise, middle)
     if batch is not None:
         _mark_batch(figure, noise, batch)
-    figure.update_xaxes(type="log", tickvals=doublings(sizes[0], sizes[-1]), hoverformat=".3g")
+    figure.update_xaxes(type="log", tickvals=doublings(sizes[0], sizes[-1]), tickformat=",d", hoverformat=",.0f")
     figure.update_yaxes(type="log", tickvals=[1, 2, 4, 8, 16, 32, 64], range=np.log10([0.9, 1.2 * _SPAN]))
     return figure
+
+
+def _about(noise: NoiseScale) -> str:
+    if not noise.low or not noise.high or not noise.level:
+        return f"noise scale {noise.value or 0:,.0f} samples ({noise.provenance})"
+    interval = f"{noise.low:,.0f} to {noise.high:,.0f} at {noise.level:.0%}"
+    return f"noise scale {noise.value or 0:,.0f} samples, {interval} ({noise.provenance})"
 
 
 def _mark_noise(figure: go.Figure, noise: NoiseScale, middle: float) -> None:
@@ -72,10 +79,10 @@ def _mark_noise(figure: go.Figure, noise: NoiseScale, middle: float) -> None:
         x=np.log10(middle),
         y=1,
         yref="paper",
-        yanchor="top",
+        yanchor="bottom",
         xanchor="center",
         showarrow=False,
-        text=f"noise scale {middle:.3g}",
+        text=f"noise scale {middle:,.0f}",
     )
 
 

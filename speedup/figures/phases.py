@@ -9,7 +9,6 @@ from plotly.subplots import make_subplots
 
 from speedup.errors import ProfileError
 from speedup.figures.template import BLUE, VERMILION, faint, new_figure, seconds_axis
-from speedup.units import show_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def phases_figure(profile: Profile) -> go.Figure:
-    """Draw the weights left, with the payload they make, and t_grad of every phase against the batches of the run.
+    """Draw the payload, which tells the weights left, and t_grad of every phase against the batches of the run.
 
     Args:
         profile: One with phases, such as ``speedup train --profile`` writes.
@@ -39,8 +38,8 @@ def phases_figure(profile: Profile) -> go.Figure:
         ...     Phase(name=f"epoch {one}", batches=468, t_grad=dense.t_grad_timing, tensor_elements=(266_610 // one,))
         ...     for one in (1, 2)
         ... ]
-        >>> [float(left) for left in phases_figure(replace(dense, phases=tuple(phases))).data[0].y]
-        [1.0, 0.5, 0.5]
+        >>> [float(sent) for sent in phases_figure(replace(dense, phases=tuple(phases))).data[0].y]
+        [1066440.0, 533220.0, 533220.0]
     """
     phases = profile.phases
     if not phases:
@@ -50,18 +49,20 @@ def phases_figure(profile: Profile) -> go.Figure:
     sent = [phase.payload_bytes for phase in phases]
     weights = np.array([sum(phase.tensor_elements) for phase in phases])
     times = [phase.t_grad for phase in phases]
-    about = f"{profile.workload.architecture}, {profile.workload.algorithm}: {show_bytes(sent[0])} at first, "
-    about += f"{show_bytes(sent[-1])} at the end"
+    left = weights[-1] / weights[0]
+    about = f"{profile.workload.architecture}, {profile.workload.algorithm}: {left:.0%} of the weights left at the end"
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     figure.update_layout(new_figure("A run in phases", about, x="", y="").layout)
-    named = [f"{phase.name}: {show_bytes(phase.payload_bytes)}" for phase in phases]
-    _add_steps(figure, 1, profile, weights / weights[0], "weights left", BLUE, "%{y:.0%}", named)
+    named = [
+        f"{phase.name}, {left:.0%} of the weights" for phase, left in zip(phases, weights / weights[0], strict=True)
+    ]
+    _add_steps(figure, 1, profile, sent, "payload", BLUE, "%{y:.3s}B", named)
     if any(one.low_s for one in times):
         ends = [[one.low_s or one.median_s for one in times], [one.high_s or one.median_s for one in times]]
         _add_band(figure, profile, *ends)
     _add_steps(figure, 2, profile, [one.median_s for one in times], "t_grad", VERMILION, "%{y:.3s}s", named)
-    figure.update_yaxes(title="weights left", tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(title="t_grad", row=2, col=1, **seconds_axis())
+    figure.update_yaxes(title="payload", tickformat="~s", ticksuffix="B", row=1, col=1)
+    figure.update_yaxes(title="t_grad", row=2, col=1, **seconds_axis(max(one.median_s for one in times)))
     figure.update_xaxes(title="batches", row=2, col=1)
     return figure
 

@@ -223,11 +223,11 @@ def _add_now(figure: go.Figure, table: EstimateTable, choice: Estimate | None) -
     figure.add_vline(x=ratio, line={"color": GREY, "dash": "dash", "width": 1.5})
     figure.add_annotation(
         x=np.log10(ratio),
-        y=0,
-        xanchor="left",
+        y=1,
         yref="paper",
         yanchor="bottom",
         showarrow=False,
+        yshift=4,
         text=f"here {ratio:.3g}",
     )
     if choice is not None:

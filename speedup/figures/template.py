@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 import plotly.io as pio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, NDArray
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -30,6 +32,7 @@ CONFIG: dict[str, Any] = {
 """What plotly.js is to be told where a figure is put into a page."""
 
 _WIDE = 32
+_THOUSAND = 1000.0
 _LETTERS = 52  # of a line that a narrow page has room for
 
 
@@ -115,9 +118,34 @@ def faint(colour: str, alpha: float = 0.2) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def seconds_axis() -> dict[str, str]:
-    """Return what an axis of times needs to say 20ms and not 0.02."""
+def seconds_axis(longest_s: float) -> dict[str, str]:
+    """Return what a linear axis of times needs to say 20ms and not 0.02, but 2,000 s and not 2ks."""
+    if longest_s >= _THOUSAND:
+        return {"tickformat": ",", "ticksuffix": " s"}
     return {"tickformat": "~s", "ticksuffix": "s"}
+
+
+def logarithmic(values: ArrayLike, show: Callable[[float], str], *, room: float = 1.15) -> dict[str, Any]:
+    """Return what a logarithmic axis needs: its range, and ticks that do not crowd a narrow page.
+
+    Args:
+        values: What is to be seen.
+        show: How a tick is written.
+        room: What the range goes beyond the values on each side, as a factor.
+
+    Example:
+        >>> axis = logarithmic([3, 70], lambda value: f"{value:g} s")
+        >>> axis["ticktext"]
+        ('5 s', '10 s', '20 s', '50 s')
+    """
+    low, high = float(np.nanmin(values)) / room, float(np.nanmax(values)) * room
+    decades = np.log10(high / low)
+    digits = (1,) if decades > 3 else (1, 2, 5) if decades > 0.7 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))))
+    ticks = [digit * 10.0**power for power in powers for digit in digits]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    text = tuple(show(tick) for tick in shown)
+    return {"type": "log", "range": np.log10([low, high]), "tickvals": shown, "ticktext": text}
 
 
 def spread_out(counts: ArrayLike) -> bool:
