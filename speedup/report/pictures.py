@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speedup.cases import describe
+from speedup.cost import show_cost
 from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
 from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of, ranked
 from speedup.figures.servers import LOOK
@@ -106,7 +107,7 @@ def _terms(answer: Recommendation) -> Markup:
 
 
 def front_picture(answer: Recommendation) -> Picture | None:
-    """Return cost against time; None without a price. The table of the same plans stands beside it."""
+    """Return cost against time; None without a price."""
     if not answer.front:
         return None
     words = f"Cost against time, {len(answer.front)} plans that no other beats in both, and the choice."
@@ -114,7 +115,13 @@ def front_picture(answer: Recommendation) -> Picture | None:
     for cloud in figure.select_traces({"meta": "others"}):
         step = -(-len(cloud.x) // _MOST_DOTS)
         cloud.update(x=cloud.x[::step], y=cloud.y[::step])
-    return Picture("figure-front", figure, words)
+    until = "to target" if answer.goal.to_target else "run"
+    rows: list[tuple[object, ...]] = [
+        (describe(one.plan), str(one.batch or "?"), show_seconds(one.time_s), show_cost(one.cost or 0.0))
+        for one in answer.front
+    ]
+    numbers = table(("plan", "batch", until, "cost"), rows, caption="Plans that no other beats in time and in cost")
+    return Picture("figure-front", figure, words, numbers)
 
 
 def curves_picture(model: LiveModel) -> Picture:
