@@ -241,7 +241,7 @@
   one("save-json")?.addEventListener("click", () =>
     save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1)));
   live.sliders.forEach((slider) => one(slider.id).addEventListener("input", soon));
-  one("reset").addEventListener("click", () => (one("sliders").reset(), move()));
+  one("back").addEventListener("click", () => (one("sliders").reset(), move()));
   for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", draw);
   document.documentElement.classList.add("scripted");
   draw();

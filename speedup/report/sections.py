@@ -261,12 +261,13 @@ def _controls(sliders: list[dict[str, Any]]) -> Markup:
     for one in sliders:
         steps = one.get("of")
         ends = (0, len(steps) - 1, steps.index(one["start"])) if steps else (-100, 100, 0)
-        rows += [
+        parts = (
             element("label", one["label"], for_=one["id"]),
             element("input", type="range", id=one["id"], min=ends[0], max=ends[1], value=ends[2], step=1),
             element("output", id=f"{one['id']}-value", for_=one["id"]),
-        ]
-    reset = element("button", "Back to the start", type="button", id="reset")
+        )
+        rows.append(element("div", *parts, class_="slider"))
+    reset = element("button", "Back to the start", type="button", id="back")
     return element("form", *rows, reset, id="sliders", autocomplete="off")
 
 
