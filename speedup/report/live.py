@@ -118,11 +118,10 @@ def sliders(model: LiveModel) -> list[dict[str, Any]]:
 
     Where the payload is known, what a transfer takes is told by it and a bandwidth; else by t_comm itself.
     """
-    inputs = model.table.inputs
-    moving = (
-        _of_link(inputs, model) if inputs.profile is not None else [_slider("t_comm", "t_comm", "s", _t_comm(model))]
-    )
-    found = [*moving, _slider("t_grad", "t_grad, gradient of one batch", "s", model.table.t_grad_s)]
+    inputs, mean = model.table.inputs, ", mean of the phases" if len(model.course.parts) > 1 else ""
+    alone = [_slider("t_comm", "t_comm", "s", model.table.t_comm_s)]
+    moving = alone if inputs.profile is None else _of_link(inputs, model)
+    found = [*moving, _slider("t_grad", f"t_grad, gradient of one batch{mean}", "s", model.table.t_grad_s)]
     counts = model.counts.tolist()
     found.append({"id": "workers", "label": "Workers, at most N", "unit": "", "start": counts[-1], "of": counts})
     if any(symbols.k in one.free_symbols for kind in model.kinds for one in kind.formulas):
@@ -130,10 +129,6 @@ def sliders(model: LiveModel) -> list[dict[str, Any]]:
         steps = sorted({*(one for one in counts if one <= most), shards or most})
         found.append({"id": "shards", "label": "Shards k", "unit": "k", "start": shards or most, "of": steps})
     return found
-
-
-def _t_comm(model: LiveModel) -> float:
-    return model.table.t_comm_s
 
 
 def _slider(identity: str, label: str, unit: str, start: float) -> dict[str, Any]:
@@ -144,9 +139,9 @@ def _of_link(inputs: Inputs, model: LiveModel) -> list[dict[str, Any]]:
     sent = inputs.traffic
     load = inputs.profile.workload if inputs.profile else None
     payload = (sent.up_bytes + sent.down_bytes) / 2 if sent else load.payload_bytes if load else 0
-    implied = payload / (_t_comm(model) - inputs.latency_s)
+    implied = payload / (model.table.t_comm_s - inputs.latency_s)
     rate = inputs.link.bandwidth_bytes_per_s if inputs.link else implied
-    said = "Bandwidth" if inputs.link else f"Bandwidth that t_comm = {show_seconds(_t_comm(model))} stands for"
+    said = "Bandwidth" if inputs.link else f"Bandwidth that t_comm = {show_seconds(model.table.t_comm_s)} stands for"
     first = " at first" if len(model.course.parts) > 1 else ""
     what = f"Payload{first}, mean of both ways" if sent else f"Payload{first}, each way"
     return [_slider("bandwidth", said, "B/s", rate), _slider("payload", what, "B", payload)]
