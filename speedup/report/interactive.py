@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from speedup.doubts import doubts_of
-from speedup.report.live import DRAWS, sliders
+from speedup.report.live import DRAWS, differs_from_run, sliders
 from speedup.report.markup import Markup, element, table
 from speedup.report.sections import section
 
@@ -44,17 +44,19 @@ def _kinds_now(answer: Recommendation) -> Markup:
     """Return the table that the script fills with every kind of plan."""
     goal = answer.goal
     head: tuple[str, ...] = ("kind of plan", "speedup", "efficiency", "time of the run")
-    if not goal.by_time:
-        head = (*head, "to target" if goal.to_target else "with failures", *(("cost",) if goal.price else ()))
+    head += ("to target" if goal.to_target else "with failures",) * differs_from_run(goal)
+    head += ("cost",) * (goal.price is not None)
     caption = Markup("At N = " + element("span", id="live-count"))
     return table(head, [], caption=caption, label="Kinds of plan at N workers", id_="live-table")
 
 
 def _band_words(model: LiveModel) -> str:
     doubts = doubts_of(model.table.inputs)
+    longer = doubts.t_comm_median
+    median = f" about {longer:.3g} times what is stated, as over links as fast" if longer > 1 else ""
     return (
         f"The band holds 90 % of up to {DRAWS} draws of t_grad and t_comm about the numbers of the sliders: t_grad off "
-        f"by {doubts.t_grad:.0%}, t_comm by {doubts.t_comm:.0%}."
+        f"by {doubts.t_grad:.0%}, t_comm by {doubts.t_comm:.0%}{median}."
     )
 
 
@@ -87,12 +89,16 @@ def _what_they_compute(answer: Recommendation, model: LiveModel) -> Markup:
     else:
         said += (
             f" So they start at the formulas' values, whose times differ from those of the answer by up to "
-            f"{model.difference:.0%}."
+            f"{model.difference:.0%}; what they call the best may differ, too."
         )
     if not answer.goal.by_time:
         said += (
             " What turns time into what is wanted (machines paid for, samples to the target, failures) stays as it is."
         )
     if answer.field is not None and answer.field.judged.room is not None:
-        said += " Whether a plan fits into memory, and a server's traffic onto its link, is taken from the start, too."
+        said += " Whether a plan fits into memory, and its traffic onto a server's link, is not worked out anew."
+    if answer.considered > len(answer.table):
+        said += (
+            f" Of the batch sizes that were considered they have that of the choice alone, {model.table.inputs.batch}."
+        )
     return element("span", said)

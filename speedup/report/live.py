@@ -18,6 +18,7 @@ from speedup.units import show_seconds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from speedup.goals import Goal
     from speedup.inputs import Inputs
     from speedup.phases import Part
     from speedup.recommendation import Recommendation
@@ -147,6 +148,11 @@ def _of_link(inputs: Inputs, model: LiveModel) -> list[dict[str, Any]]:
     return [_slider("bandwidth", said, "B/s", rate), _slider("payload", what, "B", payload)]
 
 
+def differs_from_run(goal: Goal) -> bool:
+    """Return whether what counts is another time than that of the run."""
+    return goal.to_target or goal.failures is not None
+
+
 def _goal(answer: Recommendation) -> dict[str, Any]:
     goal = answer.goal
     finite = {
@@ -157,6 +163,7 @@ def _goal(answer: Recommendation) -> dict[str, Any]:
     return {
         "plain": goal.by_time,
         "cost": goal.counts_cost,
+        "later": differs_from_run(goal),
         "priced": goal.price is not None,
         "until": "to the target" if goal.to_target else f"for {answer.choice.batches} batches",
         "batch": "" if batch is None else f" with batches of {batch}",
@@ -170,5 +177,5 @@ def _draws(inputs: Inputs, evaluations: int) -> list[list[float]]:
     doubts = doubts_of(inputs)
     count = min(DRAWS, max(20, _EVALUATIONS // evaluations))
     normal = np.random.default_rng(_SEED).standard_normal((count, 2))
-    factors = np.exp(normal * [doubts.t_grad, doubts.t_comm])
+    factors = np.exp(normal * [doubts.t_grad, doubts.t_comm]) * [1.0, doubts.t_comm_median]
     return [[float(f"{one:.6g}") for one in row] for row in factors]

@@ -203,7 +203,7 @@
       const i = live.counts.indexOf(kind.alone ? 1 : x.workers);
       if (i < 0 || !kind.there[i]) return [kind.label, "-", "-", "-"];
       const it = worth(j, i, x);
-      const wanted = live.goal.plain ? [] : [seconds(it.later), ...(live.goal.priced ? [money(it.cost)] : [])];
+      const wanted = [...(live.goal.later ? [seconds(it.later)] : []), ...(live.goal.priced ? [money(it.cost)] : [])];
       return [kind.label, ratio(it.speedup), percent(it.efficiency), seconds(it.time), ...wanted];
     }), found.j);
   };
