@@ -19,13 +19,12 @@
   };
   const seconds = (value) => scaled(value, [[1, "s"], [1e-3, "ms"], [1e-6, "us"]]);
   const bytes = (value) => scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
-  const bits = (value) =>
-    scaled(8 * value, [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"], [1, "bit/s"]]);
+  const rates = [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"], [1, "bit/s"]];
   const asMany = (value) => value >= live.counts.at(-1);
   const written = {
     s: seconds,
     B: bytes,
-    "B/s": (value) => `${bits(value)} (${bytes(value)}/s)`,
+    "B/s": (value) => `${scaled(8 * value, rates)} (${bytes(value)}/s)`,
     k: (value) => (asMany(value) ? "as many as workers" : String(value)),
     "": String,
   };
@@ -56,8 +55,7 @@
 
   // The model: t_train of a kind of plan at a count, added up over the parts of the run.
   const at = (value, i) => (Array.isArray(value) ? value[i] : value);
-  const ways = (part, x) =>
-    [part.up, part.down].map((stated) => part.latency + (stated - part.latency) * x.transfer);
+  const ways = (part, x) => [part.up, part.down].map((time) => part.latency + (time - part.latency) * x.transfer);
   const symbols = (kind, own, part, i, x) => {
     const n = live.counts[i];
     const v = { N: n, D: part.batches, k: x.shards ?? n, t_intra: part.intra * x.payload };
@@ -108,9 +106,9 @@
     return tried.reduce((a, b) => (better(b, a) ? b : a));
   };
   const described = (found, x) => {
+    if (found.kind.alone) return found.kind.words[0];
     const shards = x.shards ?? found.n;
     const words = found.kind.words[found.which].replace("{k}", shards);
-    if (found.kind.alone) return words;
     return `${found.n} worker${found.n === 1 ? "" : "s"}, ${shards === 1 ? words.replace("shards", "shard") : words}`;
   };
   const sentence = (found, x) => {
@@ -239,11 +237,13 @@
     return [columns, ...rows.map((row) => columns.map((name) => row[name] ?? ""))].map((row) => row.join(",")).join("\n");
   };
   one("save-csv")?.addEventListener("click", () => save("speedup-table.csv", "text/csv", `${table()}\n`));
-  const whole = () => JSON.stringify(page.answer, null, 1);
-  one("save-json")?.addEventListener("click", () => save("speedup-recommendation.json", "application/json", whole()));
+  const json = () => save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1));
+  one("save-json")?.addEventListener("click", json);
   live.sliders.forEach((slider) => one(slider.id).addEventListener("input", soon));
   one("back").addEventListener("click", () => (one("sliders").reset(), move()));
-  for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", draw);
+  // Paper has another width, too, which Plotly takes for a new figure alone.
+  const anew = () => (Object.keys(page.figures).forEach((name) => Plotly.purge(one(name))), draw());
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", anew);
   document.documentElement.classList.add("scripted");
   draw();
 })();
