@@ -14,6 +14,7 @@ import speedup
 
 ROOT = Path(__file__).parents[1]
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate"))["PAGES"]
+GALLERY = runpy.run_path(str(ROOT / "docs" / "generate" / "gallery_page.py"))
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 
@@ -32,6 +33,14 @@ RUNNABLE = [(line, output) for line, output in commands() if line.startswith("sp
 @pytest.mark.parametrize("page", PAGES)
 def test_a_generated_page_is_current(page):
     assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python docs/generate"
+
+
+@pytest.mark.parametrize("one", GALLERY["GALLERY"], ids=lambda one: one.name)
+def test_a_line_of_the_gallery_makes_its_figure_and_the_figure_is_there(one):
+    assert GALLERY["drawn"](one).layout.title.text
+    image = ROOT / "docs" / "figures" / f"gallery_{one.name}.svg"
+    assert image.read_text().startswith("<svg")
+    assert image.stat().st_size < 300_000
 
 
 @pytest.mark.parametrize(("line", "output"), RUNNABLE, ids=[line for line, _ in RUNNABLE])
