@@ -175,7 +175,9 @@ class _Curve:
 
     def draw(self, figure: go.Figure, later: list[_Curve], *, visible: bool | str) -> None:
         """Add the traces; of a curve that later ones will cover, an edge stays to be seen."""
-        in_group = {"name": self.name, "legendgroup": self.name, "visible": visible}
+        # Those that are not shown come last in the legend, 1000 being the rank of all others.
+        rank = 1000 if visible is True else 2000
+        in_group = {"name": self.name, "legendgroup": self.name, "visible": visible, "legendrank": rank}
         if np.isfinite(self.low).any():
             self._draw_band(figure, in_group)
         width = _WIDTH + _WIDER * sum(self._same(one) for one in later)
@@ -293,9 +295,8 @@ def _add_measured(figure: go.Figure, quantity: _Quantity, table: EstimateTable, 
             marker={
                 # A point has no dash to tell its server.
                 "symbol": _RAN[place % len(_RAN)],
-                "size": 11,
+                "size": 13,
                 "color": colour_of(kind),
-                "line": {"color": "#000000", "width": 1.5},
             },
             error_y={"array": high - mean, "arrayminus": mean - low, "color": GREY, "thickness": 1.5},
             hovertemplate=f"%{{y:{quantity.text}}}",
