@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from speedup.figures.kinds import colour_of, dash_of, index_of, label_of, marker_of, ranked
+from speedup.figures.kinds import colour_of, dash_of, label_of, marker_of, ranked
 from speedup.figures.template import GREY, add_line, add_star, doublings, faint, new_figure, spread_out, workers_axis
 from speedup.measured import Measured
 from speedup.plans import UpdateMode
@@ -149,7 +149,7 @@ def _order(table: EstimateTable, choice: Estimate | None) -> list[int]:
     order = ranked(table)
     if choice is None:
         return order
-    first = index_of(table, choice)
+    first = table.index_of(choice)
     return [first, *(index for index in order if index != first)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from speedup.cases import describe
 from speedup.cost import show_cost
 from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
-from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of, ranked
+from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, label_of, marker_of, ranked
 from speedup.figures.servers import LOOK
 from speedup.figures.template import GREY, add_star, doublings, faint, new_figure, spread_out, workers_axis
 from speedup.plans import ServerKind, UpdateMode
@@ -97,7 +97,7 @@ def limits_picture(answer: Recommendation) -> Picture | None:
 
 def _terms(answer: Recommendation) -> Markup:
     table_, choice = answer.table, answer.choice
-    rows_of_kind = table_.take(table_.family == index_of(table_, choice))
+    rows_of_kind = table_.take(table_.family == table_.index_of(choice))
     counts = thinned(rows_of_kind.workers, _SHOWN_COUNTS, keep={choice.workers})
     head = ("workers", "iteration", "computing", "waiting for the slowest", "moving", "of it hidden", "waiting")
     rows: list[tuple[object, ...]] = []

@@ -13,6 +13,7 @@ from speedup.formulas.symbols import N
 from speedup.report.javascript import JavaScriptError, function, javascript
 from speedup.report.markup import Markup, data, element, inside, script
 from speedup.report.mathml import mathml
+from speedup.report.model import LiveModel
 from speedup.report.page import MOST_ROWS, report_page
 
 
@@ -96,3 +97,32 @@ def test_the_commands_write_pages_and_name_them(tmp_path, capsys):
     assert run(["explore", "squeezenet", "--no-open", "--network", "1gbit", "-o", str(explorer)]) == 0
     assert capsys.readouterr().out.splitlines() == [str(explorer)]
     assert "Explore squeezenet" in explorer.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "thesis"},
+        {"placement": "lpt"},
+        {"shards": 3, "t_codec": 0.01, "latency_s": 1e-3},
+        {"up": "one_bit", "shards": 2},
+        {"staleness": 3, "shards": 2},
+        {"speeds": [1.0] * 32},
+        {"per_machine": 4, "intra": "300gbit", "overlap": 0.5, "local_steps": 2, "backup": 1, "shards": 5},
+        {"overlap": "gamma=3", "collectives": ["ring", "tree", "hierarchical"]},
+        {"schedules": ["best", "worst", "fair", "semaphore", "pipelined"], "shards": 4},
+    ],
+)
+def test_the_formula_of_every_kind_of_plan_is_what_the_table_says_of_constant_times(options):
+    model = LiveModel.of(recommend("googlenet", network="10gbit", max_workers=12, **options))
+    assert model.exact
+    assert model.difference < 1e-12
+
+
+def test_where_times_vary_the_page_says_that_its_formulas_do_not():
+    answer = recommend(t_grad=1.0, t_comm=0.1, cv_grad=0.3, max_workers=4)
+    assert not LiveModel.of(answer).exact
+    page = report_page(answer)
+    assert "The formulas do not have: times that vary" in page
+    assert "They start at the numbers of the answer" not in page
