@@ -1,6 +1,9 @@
 """What the report is made of, without a browser."""
 
+import os
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -126,3 +129,14 @@ def test_where_times_vary_the_page_says_that_its_formulas_do_not():
     page = report_page(answer)
     assert "The formulas do not have: times that vary" in page
     assert "They start at the numbers of the answer" not in page
+
+
+def test_explore_opens_the_page_it_wrote(tmp_path):
+    opened, opener = tmp_path / "opened", tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}\n', encoding="utf-8")
+    opener.chmod(0o755)
+    page = tmp_path / "page.html"
+    line = [sys.executable, "-m", "speedup", "explore", "--t-grad", "1", "--t-comm", "0.1", "-o", str(page)]
+    subprocess.run(line, check=True, capture_output=True, env={**os.environ, "BROWSER": str(opener)})
+    assert opened.read_text(encoding="utf-8").strip() == page.as_uri()
+    assert "<h1>Explore times given</h1>" in page.read_text(encoding="utf-8")
