@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from speedup.figures.kinds import colour_of, dash_of, label_of, marker_of, ranked
-from speedup.figures.template import GREY, add_line, add_star, doublings, faint, new_figure, spread_out, workers_axis
+from speedup.figures.template import (
+    GREY,
+    ORANGE,
+    add_line,
+    add_star,
+    doublings,
+    faint,
+    new_figure,
+    spread_out,
+    workers_axis,
+)
 from speedup.measured import Measured
 from speedup.plans import UpdateMode
 from speedup.tables import LEVEL, Family
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 _SHOWN = 6
 _MARKED = 9
 _WIDTH, _WIDER = 2.0, 3.0
-_SAME = 1e-6
+_SAME = 0.01
 _RAN = ("triangle-up", "x", "pentagon", "cross", "triangle-down", "hourglass", "star-diamond", "bowtie")
 _ROOM = 1.12
 
@@ -295,8 +305,9 @@ def _add_measured(figure: go.Figure, quantity: _Quantity, table: EstimateTable, 
             marker={
                 # A point has no dash to tell its server.
                 "symbol": _RAN[place % len(_RAN)],
-                "size": 13,
-                "color": colour_of(kind),
+                "size": 12,
+                "color": ORANGE,
+                "line": {"color": colour_of(kind), "width": 2},
             },
             error_y={"array": high - mean, "arrayminus": mean - low, "color": GREY, "thickness": 1.5},
             hovertemplate=f"%{{y:{quantity.text}}}",
