@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check clean help
+.PHONY: demo test check wheel clean help
 
 help:
 	@echo "make demo   calibrate a small network on this machine and recommend for a 1 Gbit/s network"
 	@echo "make test   run every check: style, types, contracts, tests, notebooks"
 	@echo "make check  style, types and contracts alone"
+	@echo "make wheel  build the wheel and try it in an environment of its own, in dist"
 	@echo "make clean  remove the environment and what the demo wrote"
 
 # Measuring ends with 5 when the machine was too busy for a stable number: the demo goes on and says so.
@@ -16,6 +17,7 @@ demo: $(VENV)/.calibrate
 	@mkdir -p demo
 	$(BIN)/speedup calibrate squeezenet --batch 8 -o demo/squeezenet.json || [ $$? -eq 5 ]
 	$(BIN)/speedup recommend demo/squeezenet.json --network 1gbit --max-workers 16
+	$(BIN)/speedup report demo/squeezenet.json --network 1gbit --max-workers 16 -o demo/report.html
 
 test: check
 	$(BIN)/pytest -n auto
@@ -26,8 +28,15 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What a user gets: the built wheel alone, in an empty environment, away from this folder.
+wheel: $(VENV)/.dev
+	rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist
+	rm -rf dist/venv && $(PYTHON) -m venv dist/venv && dist/venv/bin/pip install --quiet dist/*.whl
+	cd dist && venv/bin/speedup doctor && venv/bin/speedup recommend resnet34 --network 10gbit --max-workers 16 \
+		&& venv/bin/speedup report resnet34 --network 10gbit -o report.html
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist
 
 # Debian ships venv apart from Python; install it where we may.
 $(VENV)/bin/pip:
