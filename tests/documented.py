@@ -108,7 +108,6 @@ def main() -> None:
                     new = f"$ {command.line}\n{shown(command.output, printed)}\n"
                     text = text.replace(f"$ {command.line}\n{command.output}", new)
         page.write_text(text)
-        print(page)
 
 
 if __name__ == "__main__":
