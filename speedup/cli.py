@@ -265,7 +265,7 @@ def simulate(
     )
     print(result.to_json() if json_ else result)
     if trace:
-        from speedup.gantt import save_trace  # noqa: PLC0415
+        from speedup.figures import save_trace  # noqa: PLC0415
 
         print(save_trace(result, trace_file), file=sys.stderr if json_ else sys.stdout)
 

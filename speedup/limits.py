@@ -82,7 +82,7 @@ def _searched_limit(case: Case, plan: Estimate, time_s: float) -> float:
     inputs, most = case.inputs, 1.0
 
     def late_s(factor: float) -> float:
-        slower = _with_transfers(inputs, factor)
+        slower = with_transfers(inputs, factor)
         return estimate_plan(plan.plan, slower, plan.batches, case.table.method).time_s - time_s
 
     if late_s(_LEAST) >= 0:
@@ -90,11 +90,16 @@ def _searched_limit(case: Case, plan: Estimate, time_s: float) -> float:
     while late_s(most) < 0 and most < _MOST:
         most *= 8
     factor = most if late_s(most) < 0 else float(brentq(late_s, _LEAST, most, xtol=_LEAST))
-    return _with_transfers(inputs, factor).t_comm_s
+    return with_transfers(inputs, factor).t_comm_s
 
 
-def _with_transfers(inputs: Inputs, factor: float) -> Inputs:
-    """Return inputs whose bytes take ``factor`` of their time; latency stays."""
+def with_transfers(inputs: Inputs, factor: float) -> Inputs:
+    """Return inputs whose bytes take ``factor`` times as long; latency stays.
+
+    Args:
+        inputs: The times.
+        factor: That factor, above 0.
+    """
     latency_s = inputs.latency_s
     t_comm_s = latency_s + (inputs.t_comm_s - latency_s) * factor
     return replace(inputs, t_comm_s=t_comm_s, comm_law=inputs.comm_law.scaled(t_comm_s / inputs.t_comm_s))

@@ -24,6 +24,7 @@ from speedup.store import stored_paths
 from speedup.units import positive, show_seconds, whole
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
     from pydantic import TypeAdapter, ValidationError
 
 SCHEMA = "speedup.profile"
@@ -365,6 +366,16 @@ class Profile:
             t_comm=self.t_comm if phase.payload_bytes == self.workload.payload_bytes else None,
             phases=(),
         )
+
+    def plot(self) -> go.Figure:
+        """Return t_grad against the batch size as a figure; of a run that changes, its phases (``speedup.figures``).
+
+        Raises:
+            ProfileError: There are no phases, and no timing states its batch size.
+        """
+        from speedup.figures import gradient_time_figure, phases_figure  # noqa: PLC0415 - for those who look at it
+
+        return phases_figure(self) if self.phases else gradient_time_figure(self)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Profile:

@@ -32,6 +32,8 @@ from speedup.validity import validity
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import plotly.graph_objects as go
+
     from speedup.cluster import Link, MeasuredLink
     from speedup.inputs import Inputs
     from speedup.payloads import Encoding
@@ -141,6 +143,12 @@ class Recommendation:
     def to_json(self) -> str:
         """Return the recommendation as one JSON document."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def plot(self) -> go.Figure:
+        """Return the choice as a figure: among the speedups of all plans; where cost counts, among times and costs."""
+        from speedup.figures import front_figure, speedup_figure  # noqa: PLC0415 - Plotly is for those who look at it
+
+        return front_figure(self) if self.goal.counts_cost else speedup_figure(self.table, choice=self.choice)
 
     def __str__(self) -> str:
         parts = [

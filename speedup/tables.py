@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    import plotly.graph_objects as go
     from numpy.typing import NDArray
 
     from speedup.inputs import Inputs
@@ -423,6 +424,12 @@ class EstimateTable:
         if path is not None:
             write_atomically(path, text.getvalue())
         return text.getvalue()
+
+    def plot(self) -> go.Figure:
+        """Return the speedup of every kind of plan against workers as a figure (``speedup.figures``)."""
+        from speedup.figures import speedup_figure  # noqa: PLC0415 - Plotly is for those who look at it
+
+        return speedup_figure(self)
 
     def _repr_html_(self) -> str:
         return str(self.to_frame().to_html(index=False, max_rows=20))

@@ -30,6 +30,8 @@ from speedup.units import positive, show_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import plotly.graph_objects as go
+
     from speedup.cluster import MeasuredLink
     from speedup.measured import Measured
     from speedup.tables import Estimate
@@ -176,6 +178,12 @@ class Validation:
                 {"network": network, "recommended": _words(chosen), "fastest": _words(best), "slower": ratio - 1}
             )
         return found
+
+    def plot(self) -> go.Figure:
+        """Return measured against predicted times as a figure (``speedup.figures``)."""
+        from speedup.figures import accuracy_figure  # noqa: PLC0415 - Plotly is for those who look at it
+
+        return accuracy_figure(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the validation as a plain document."""

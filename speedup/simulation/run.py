@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    import plotly.graph_objects as go
     from numpy.typing import NDArray
 
 
@@ -146,6 +147,16 @@ class Simulation:
         import pandas as pd  # noqa: PLC0415 - costs more than a simulation
 
         return pd.DataFrame(self.trace, columns=list(_TRACE_COLUMNS))
+
+    def plot(self) -> go.Figure:
+        """Return the first batches of the first run as a chart of who does what when (``speedup.figures``).
+
+        Raises:
+            PlanError: The simulation kept no trace.
+        """
+        from speedup.figures import gantt_figure  # noqa: PLC0415 - Plotly is for those who look at it
+
+        return gantt_figure(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as one plain document."""

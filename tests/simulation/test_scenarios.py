@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from speedup import SpeedupError, simulate
-from speedup.gantt import save_trace
+from speedup.figures import save_trace
 from speedup.laws import Law
 
 BASE = {"workers": 8, "t_grad": 1.0, "t_comm": 0.1}

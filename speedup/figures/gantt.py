@@ -8,16 +8,17 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
-
-from speedup.errors import UnitError
-from speedup.figures import TEMPLATE, save_figure
+from speedup.errors import PlanError, UnitError
+from speedup.figures.saving import save_figure
+from speedup.figures.template import BLUE, GREEN, VERMILION, new_figure, seconds_axis
 from speedup.files import write_atomically
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from speedup.simulation import Simulation
 
-_LOOK = {"pull": ("#0072B2", "/"), "compute": ("#009E73", ""), "push": ("#D55E00", "\\"), "wait": ("#BBBBBB", ".")}
+_LOOK = {"pull": (BLUE, "/"), "compute": (GREEN, ""), "push": (VERMILION, "\\"), "wait": ("#BBBBBB", ".")}
 
 
 def spans(simulation: Simulation) -> list[dict[str, Any]]:
@@ -37,11 +38,16 @@ def spans(simulation: Simulation) -> list[dict[str, Any]]:
 def gantt_figure(simulation: Simulation) -> go.Figure:
     """Draw what each worker does in the first batches of the first run.
 
+    These are the sequence diagrams 4.1 to 4.6 of the thesis: a row a worker, with the number of its batch in each bar.
+
     Args:
         simulation: One that kept its trace.
 
     Returns:
         The figure, to change or save.
+
+    Raises:
+        PlanError: The simulation kept no trace.
 
     Example:
         >>> from speedup.simulation import simulate
@@ -49,35 +55,39 @@ def gantt_figure(simulation: Simulation) -> go.Figure:
         >>> [bar.name for bar in gantt_figure(run).data]
         ['pull', 'compute', 'push', 'wait']
     """
-    figure, rows = go.Figure(), spans(simulation)
-    for activity, (colour, pattern) in _LOOK.items():
+    rows, one = spans(simulation), simulation.scenario
+    if not rows:
+        raise PlanError("this simulation kept no trace, so there is nothing to draw: simulate(..., trace=True).")
+    about = f"{one.mode}, {one.server} server, {one.schedule}: the first batches, simulated"
+    figure = new_figure("Who does what when", about, x="time", y="")
+    for activity in _LOOK:
         chosen = [row for row in rows if row["activity"] == activity]
-        figure.add_bar(
-            name=activity,
-            orientation="h",
-            y=[f"worker {row['worker']}" for row in chosen],
-            base=[row["began_s"] for row in chosen],
-            x=[row["ended_s"] - row["began_s"] for row in chosen],
-            marker={"color": colour, "pattern": {"shape": pattern}},
-            customdata=[row["batch"] for row in chosen],
-            hovertemplate="%{y}, its batch %{customdata}: %{base:.4g} s + %{x:.4g} s",
-        )
-    one = simulation.scenario
-    figure.update_layout(
-        template=TEMPLATE,
-        barmode="overlay",
-        hovermode="closest",
-        title=f"{one.mode}, {one.server} server, {one.schedule} (simulated)",
-        xaxis_title="time [s]",
-        legend_title="",
-        yaxis={
-            "automargin": True,
-            "autorange": "reversed",
-            "categoryorder": "array",
-            "categoryarray": [f"worker {i}" for i in range(one.workers)],
-        },
-    )
+        if chosen:
+            _add_bars(figure, activity, chosen)
+    figure.update_layout(barmode="overlay", hovermode="closest", uniformtext={"mode": "hide", "minsize": 9}, bargap=0.3)
+    figure.update_xaxes(**seconds_axis(max(row["ended_s"] for row in rows)))
+    names = [f"worker {worker}" for worker in range(one.workers)]
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names)
     return figure
+
+
+def _add_bars(figure: go.Figure, activity: str, rows: list[dict[str, Any]]) -> None:
+    colour, pattern = _LOOK[activity]
+    figure.add_bar(
+        name=activity,
+        orientation="h",
+        y=[f"worker {row['worker']}" for row in rows],
+        base=[row["began_s"] for row in rows],
+        x=[row["ended_s"] - row["began_s"] for row in rows],
+        marker={"color": colour, "pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.25}},
+        customdata=[[row["batch"], row["began_s"], row["ended_s"]] for row in rows],
+        text=[str(row["batch"]) if activity == "compute" else "" for row in rows],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        hovertemplate=f"%{{y}}, {activity}, its batch %{{customdata[0]}}: "
+        "%{customdata[1]:.4s}s to %{customdata[2]:.4s}s<extra></extra>",
+    )
 
 
 def save_trace(simulation: Simulation, path: str | Path) -> Path:
