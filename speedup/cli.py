@@ -19,10 +19,12 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from speedup import __version__
 from speedup.cli_shared import (
+    CONSIDERED,
     ESTIMATION,
     MODEL,
     WANTED,
     Collective,
+    Considered,
     Estimation,
     Json,
     Mode,
@@ -30,11 +32,11 @@ from speedup.cli_shared import (
     OneSchedule,
     OneServer,
     OptionalProfile,
-    Schedule,
-    Server,
     Type,
     Wanted,
+    asked,
     fail,
+    largest,
 )
 from speedup.errors import PlanError, SpeedupError, UnitError
 from speedup.files import check_writable
@@ -87,7 +89,7 @@ def estimate(
         raise PlanError(f'--schedule "{schedule}" belongs to a central server; {server} has none.')
     table = speedup.estimate(
         profile,
-        workers=range(1, _largest("--workers", workers) + 1),
+        workers=range(1, largest("--workers", workers) + 1),
         modes=type_,
         servers=server,
         schedules=schedule or EXPECTED,
@@ -118,38 +120,12 @@ def _show_table(table: EstimateTable, output: Output, out: Path) -> None:
             print("\n".join(plan_lines(table)))
 
 
-def _largest(option: str, count: int) -> int:
-    if count < 1:
-        raise PlanError(f"{option} must be at least 1, got {count}.")
-    return count
-
-
 @app.command
 def recommend(
     profile: OptionalProfile = None,
     /,
     *,
-    max_workers: Annotated[int, Parameter(help="Largest number of workers to consider.")] = 8,
-    modes: Annotated[
-        list[Mode] | None, Parameter(consume_multiple=True, help="Modes to consider; all if left out.")
-    ] = None,
-    servers: Annotated[
-        list[Server] | None, Parameter(consume_multiple=True, help="Servers to consider; all if left out.")
-    ] = None,
-    schedules: Annotated[
-        list[Schedule] | None, Parameter(consume_multiple=True, help="How a server's links are shared.")
-    ] = None,
-    collectives: Annotated[
-        list[Collective] | None,
-        Parameter(consume_multiple=True, help="How an all-reduce goes; the fastest if left out."),
-    ] = None,
-    batch_sizes: Annotated[
-        list[int] | None,
-        Parameter(consume_multiple=True, help="Batch sizes to consider together, in the place of --batch."),
-    ] = None,
-    switch: Annotated[
-        float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
-    ] = 10.0,
+    considered: Considered = CONSIDERED,
     json_: Json = False,
     wanted: Wanted = WANTED,
     model: Model = MODEL,
@@ -157,20 +133,8 @@ def recommend(
 ) -> None:
     """Say how many workers to use, with which server, and why."""
     import speedup  # noqa: PLC0415
-    from speedup.kinds import EXPECTED  # noqa: PLC0415
 
-    answer = speedup.recommend(
-        profile,
-        max_workers=_largest("--max-workers", max_workers),
-        modes=modes,
-        servers=servers,
-        schedules=schedules or EXPECTED,
-        collectives=collectives or "best",
-        switch_s=switch,
-        **vars(wanted),
-        **(vars(model) | ({"batch": batch_sizes} if batch_sizes else {})),
-        **vars(estimation),
-    )
+    answer = speedup.recommend(profile, **asked(considered, wanted, model, estimation))
     print(answer.to_json() if json_ else answer)
 
 
@@ -196,7 +160,7 @@ def explain(
 
     explanation = speedup.explain(
         profile,
-        workers=_largest("--workers", workers),
+        workers=largest("--workers", workers),
         mode=type_,
         server=server,
         schedule=schedule,
@@ -350,6 +314,8 @@ def doctor(*, json_: Json = False) -> int:
 app.command("speedup.cli_calibrate:calibrate", name="calibrate")
 app.command("speedup.cli_calibrate:predict", name="predict")
 app.command("speedup.cli_fit:fit", name="fit")
+app.command("speedup.cli_report:report", name="report")
+app.command("speedup.cli_report:explore", name="explore")
 app.command("speedup.cli_train:train", name="train")
 app.command("speedup.cli_cluster:transport", name="transport")
 app.command("speedup.cli_cluster:run", name="run")

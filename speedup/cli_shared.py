@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+from speedup.errors import PlanError
 
 Mode = Literal["sync-join", "sync-split", "async"]
 Server = Literal["central", "distributed", "sharded", "byteps", "allreduce"]
@@ -132,6 +134,70 @@ class Wanted:
 
 
 WANTED = Wanted()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """Which plans are considered."""
+
+    max_workers: Annotated[
+        int | None, Parameter(help="Largest number of workers to consider; 8, or 64 to explore, if left out.")
+    ] = None
+    modes: Annotated[
+        list[Mode] | None, Parameter(consume_multiple=True, help="Modes to consider; all if left out.")
+    ] = None
+    servers: Annotated[
+        list[Server] | None, Parameter(consume_multiple=True, help="Servers to consider; all if left out.")
+    ] = None
+    schedules: Annotated[
+        list[Schedule] | None, Parameter(consume_multiple=True, help="How a server's links are shared.")
+    ] = None
+    collectives: Annotated[
+        list[Collective] | None,
+        Parameter(consume_multiple=True, help="How an all-reduce goes; the fastest if left out."),
+    ] = None
+    batch_sizes: Annotated[
+        list[int] | None,
+        Parameter(consume_multiple=True, help="Batch sizes to consider together, in the place of --batch."),
+    ] = None
+    switch: Annotated[
+        float, Parameter(help="What going over to another plan costs [s], for a profile with phases.")
+    ] = 10.0
+
+
+CONSIDERED = Considered()
+
+
+def asked(considered: Considered, wanted: Wanted, model: Model, estimation: Estimation) -> dict[str, Any]:
+    """Return what options ask of ``speedup.recommend``."""
+    from speedup.kinds import EXPECTED  # noqa: PLC0415 - with the first command that needs it
+
+    sizes = {"batch": considered.batch_sizes} if considered.batch_sizes else {}
+    most = considered.max_workers
+    return {
+        "max_workers": None if most is None else largest("--max-workers", most),
+        "modes": considered.modes,
+        "servers": considered.servers,
+        "schedules": considered.schedules or EXPECTED,
+        "collectives": considered.collectives or "best",
+        "switch_s": considered.switch,
+        **vars(wanted),
+        **vars(model),
+        **vars(estimation),
+        **sizes,
+    }
+
+
+def largest(option: str, count: int) -> int:
+    """Return a number of workers that is one.
+
+    Raises:
+        PlanError: It is below 1.
+    """
+    if count < 1:
+        raise PlanError(f"{option} must be at least 1, got {count}.")
+    return count
 
 
 def fail(message: str, code: int) -> int:

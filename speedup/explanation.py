@@ -9,25 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sympy.printing.str import StrPrinter
 
+from speedup.closed_forms import exchange_formulas, run_formula, symbol_values
 from speedup.errors import PlanError
 from speedup.estimates import estimate_plan, worker_counts
-from speedup.exchange import backward_share, layers, moved_s
-from speedup.formulas import (
-    CATALOGUE,
-    QUANTITIES,
-    check_method,
-    exchange_formula,
-    latex,
-    plan_formula,
-    run_of_exchanges,
-    symbols,
-)
-from speedup.formulas.symbols import D, N, f_max, f_min
+from speedup.formulas import QUANTITIES, check_method, latex, symbols
 from speedup.kinds import check_plan_words
 from speedup.phases import course_of
 from speedup.plans import THESIS_SERVERS, PlacementRule, Plan, Schedule, ServerKind, UpdateMode
-from speedup.practice import OverlapKind
-from speedup.rows import extreme_shares
+from speedup.tables import Family
 from speedup.units import whole
 
 if TYPE_CHECKING:
@@ -42,7 +31,7 @@ if TYPE_CHECKING:
     from speedup.payloads import Encoding
     from speedup.practice import Practice, PracticeOptions
     from speedup.profile import Profile
-    from speedup.tables import Estimate, Family
+    from speedup.tables import Estimate
 
 _IN_PLACE = "N x t_grad(ceil(b/N))"
 
@@ -249,10 +238,27 @@ def explain(
         collective=kind.collective,
     )
     found = estimate_plan(plan, inputs, course.batches, chosen_method)
-    in_step = beyond and kind.mode is not UpdateMode.ASYNC
-    expression = _beyond_the_thesis(found, inputs) if beyond else _of_the_thesis(found, inputs, chosen_method)
-    exchange = _exchange(found, inputs) if in_step else None
-    known, used = _values(found, inputs, rule), expression.free_symbols | (exchange.free_symbols if exchange else set())
+    return explanation_of(found, inputs, chosen_method)
+
+
+def explanation_of(found: Estimate, inputs: Inputs, method: str) -> Explanation:
+    """Return the formula of an estimated plan with the numbers put in.
+
+    Args:
+        found: The plan with its estimate.
+        inputs: The times it was estimated with.
+        method: ``thesis`` or ``exact``.
+
+    Raises:
+        PlanError: Overlap is worked out layer by layer, for which there is no formula.
+    """
+    kind = Family(found.mode, found.server, found.schedule, found.collective)
+    equal, counts = found.placement is PlacementRule.EQUAL, worker_counts(found.workers)
+    expression, _ = run_formula(kind, inputs, method, equal=equal)
+    exchange = next((one for one, _ in exchange_formulas(kind, inputs, equal=equal)), None)
+    values = symbol_values(kind, inputs, counts, found.batches, found.placement)
+    known = {symbol: float(np.squeeze(value)) for symbol, value in values.items()}
+    used = expression.free_symbols | (exchange.free_symbols if exchange else set())
     if exchange is not None:
         known[symbols.t_net] = float(exchange.subs(known))
     return Explanation(found, expression, {one: known[one] for one in known if one in used}, inputs, exchange)
@@ -272,56 +278,3 @@ def _one_kind(
     if len(kinds) != 1:
         raise PlanError("explain takes one mode, one server and one schedule.")
     return kinds[0], rule
-
-
-def _of_the_thesis(plan: Estimate, inputs: Inputs, method: str) -> Expr:
-    equal = plan.placement is PlacementRule.EQUAL
-    return plan_formula(plan.mode, plan.server, plan.schedule, method, equal=equal, apart=inputs.apart)[0]
-
-
-def _beyond_the_thesis(plan: Estimate, inputs: Inputs) -> Expr:
-    """Return t_train of an exchange, without what is not made use of."""
-    if plan.mode is UpdateMode.ASYNC:
-        return CATALOGUE["K.6" if plan.schedule is Schedule.PIPELINED else "K.4"].expression
-    practice = inputs.practice
-    if practice.overlap.kind is OverlapKind.LAYERS:
-        raise PlanError('overlap = "layers" is worked out layer by layer and has no formula. Use overlap="full".')
-    expression = run_of_exchanges(plan.mode, plan.server, plan.schedule, norm=practice.overlap.kind is OverlapKind.NORM)
-    unused = {symbols.H: 1} if practice.local_steps == 1 else {}
-    unused |= {} if practice.backup else {symbols.B: 0}
-    unused |= {} if practice.overlap else {symbols.omega: 0}
-    return expression.subs(unused)
-
-
-def _exchange(plan: Estimate, inputs: Inputs) -> Expr:
-    """Return t_net of a plan."""
-    equal, single = plan.placement is PlacementRule.EQUAL, inputs.practice.per_machine == 1
-    return exchange_formula(plan.server, plan.schedule, plan.collective, equal=equal, single=single)[0]
-
-
-def _values(plan: Estimate, inputs: Inputs, rule: PlacementRule) -> dict[Symbol, float]:
-    """Return what the symbols of a formula stand for."""
-    counts, practice = worker_counts(plan.workers), inputs.practice
-    largest, smallest = extreme_shares(inputs, rule, counts) if plan.server is ServerKind.DISTRIBUTED else (0.0, 0.0)
-    moved = moved_s(inputs, plan.server, plan.schedule)
-    return {
-        N: plan.workers,
-        D: plan.batches,
-        symbols.t_grad: float(np.squeeze(inputs.formula_t_grad_s(plan.mode, counts))),
-        symbols.t_comm: moved,
-        symbols.t_up: inputs.t_up_s,
-        symbols.t_down: inputs.t_down_s,
-        f_max: float(np.squeeze(largest)),
-        f_min: float(np.squeeze(smallest)),
-        symbols.k: plan.servers,
-        symbols.r: practice.per_machine,
-        symbols.a: inputs.latency_s,
-        symbols.a_intra: practice.latency_intra_s,
-        symbols.t_intra: practice.t_intra_s,
-        symbols.L: layers(inputs),
-        symbols.H: practice.local_steps,
-        symbols.B: min(practice.backup, plan.workers - 1),
-        symbols.f_back: backward_share(inputs),
-        symbols.omega: practice.overlap.value,
-        symbols.gamma: practice.overlap.value,
-    }

@@ -43,14 +43,21 @@ def numeric(expression: sympy.Basic, arguments: tuple[sympy.Symbol, ...]) -> Cal
     # parentheses that a factor before it needs.
     modules = ["scipy", "numpy"] if expression.has(sympy.harmonic) else "numpy"
     expression = expression.replace(sympy.harmonic, lambda n: sympy.polygamma(0, n + 1) + sympy.EulerGamma)
-    if expression.has(sympy.exp):
-        # exp(x) - 1 has no digits left where x is small, as failures are beside a run that hardly ever meets one.
-        from sympy.codegen.rewriting import expm1_opt, optimize  # noqa: PLC0415 - costs more than most expressions
-
-        expression = optimize(expression, [expm1_opt])
     # No cse: it pulls 1/N out of floor(D/N), and 237 * (1/237) is below 1.
-    function: Callable[..., Any] = sympy.lambdify(arguments, expression, modules=modules, cse=False)
+    function: Callable[..., Any] = sympy.lambdify(arguments, with_expm1(expression), modules=modules, cse=False)
     return function
+
+
+def with_expm1(expression: sympy.Basic) -> sympy.Basic:
+    """Return an expression in which exp(x) - 1 is a function of its own.
+
+    It has no digits left where x is small, as failures are beside a run that hardly ever meets one.
+    """
+    if not expression.has(sympy.exp):
+        return expression
+    from sympy.codegen.rewriting import expm1_opt, optimize  # noqa: PLC0415 - costs more than most expressions
+
+    return optimize(expression, [expm1_opt])
 
 
 def equation_value(number: str, **values: ArrayLike) -> Any:  # noqa: ANN401 - as NumPy gives it

@@ -101,6 +101,11 @@ class Recommendation:
         )
 
     @property
+    def title(self) -> str:
+        """What the answer is about: the workload where there is one, and in a line of its own the two times."""
+        return _title(self.table.inputs)
+
+    @property
     def headline(self) -> str:
         """The answer in one sentence."""
         plan = self.choice
@@ -150,13 +155,35 @@ class Recommendation:
 
         return front_figure(self) if self.goal.counts_cost else speedup_figure(self.table, choice=self.choice)
 
+    def report(self, path: str | Path) -> Path:
+        """Write the recommendation as one HTML page that needs no network: figures, sliders, formulas, origins.
+
+        Args:
+            path: Where it goes, such as ``"report.html"``.
+
+        Returns:
+            The path.
+
+        Raises:
+            FileError: It cannot be written there.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     recommend("squeezenet").report(folder + "/report.html").name
+            'report.html'
+        """
+        from speedup.report import write_report  # noqa: PLC0415 - as plot
+
+        return write_report(self, path)
+
     def __str__(self) -> str:
         parts = [
-            _title(self.table.inputs),
+            self.title,
             "",
             f"  {self.headline}",
             "",
-            *(f"  {line}" for line in aligned(self._cells())),
+            *(f"  {line}" for line in aligned(self.cells())),
             "",
         ]
         for title, lines in self._sections():
@@ -164,14 +191,14 @@ class Recommendation:
         return "\n".join(parts).rstrip()
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells()
+        head, *rows = self.cells()
         table = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
         titles = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
         lists = "".join(
             f"<p><b>{title}</b></p><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
             for title, lines in self._sections()
         )
-        title = html.escape(_title(self.table.inputs)).replace("\n", "<br>")
+        title = html.escape(self.title).replace("\n", "<br>")
         return (
             f"<p>{title}</p><p><b>{html.escape(self.headline)}</b></p>"
             f"<table><thead><tr>{titles}</tr></thead><tbody>{table}</tbody></table>{lists}"
@@ -183,7 +210,7 @@ class Recommendation:
         sections = [("Why", self.reasons), ("How sure", sure), ("Rests on", self.validity)]
         return [(title, lines) for title, lines in sections if lines]
 
-    def _cells(self) -> list[tuple[str, ...]]:
+    def cells(self) -> list[tuple[str, ...]]:
         """Return the table of the choice and its runners-up, its head first."""
         plans = (self.choice, *self.runners_up)
         if self.goal.by_time or not self.outcomes:

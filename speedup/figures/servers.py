@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from speedup.tables import Estimate, EstimateTable, Family, Floats, Integers
 
-_LOOK = {
+LOOK = {
     ServerKind.NONE: ("1", GREY),
     ServerKind.CENTRAL: ("C", VERMILION),
     ServerKind.DISTRIBUTED: ("D", BLUE),
@@ -40,7 +40,7 @@ _LOOK = {
     ServerKind.ALLREDUCE: ("A", GREEN),
     ServerKind.BYTEPS: ("B", PURPLE),
 }
-_SERVERS = tuple(_LOOK)
+_SERVERS = tuple(LOOK)
 _RATIOS = np.geomspace(1e-3, 10, 65)
 _COLUMNS, _ROWS = 11, 7
 _SAME = 1 + 1e-9
@@ -141,7 +141,7 @@ def _edges(values: Floats | Integers) -> Floats:
 def _add_cells(figure: go.Figure, found: _Map) -> None:
     names = np.array([label_of(kind) for kind in found.kinds])[found.best]
     steps = [place / len(_SERVERS) for place in range(len(_SERVERS) + 1)]
-    colours = [faint(colour, 0.35) for _, colour in _LOOK.values()]
+    colours = [faint(colour, 0.35) for _, colour in LOOK.values()]
     figure.add_heatmap(
         x=_edges(found.ratios),
         y=_edges(found.workers),
@@ -185,7 +185,7 @@ def _add_letters(figure: go.Figure, found: _Map) -> None:
     x, y = np.meshgrid(found.ratios, found.workers)
     for index in np.unique(found.servers):
         server = _SERVERS[index]
-        letter, colour = _LOOK[server]
+        letter, colour = LOOK[server]
         own = found.servers == index
         shown = np.zeros_like(own)
         shown[grid] = own[grid]

@@ -1,0 +1,244 @@
+"use strict";
+// The page's own script: figures in the colours of the screen, sliders that evaluate the formulas, downloads.
+// `formulas` and `harmonic` stand before it; they are printed from the formulas that Python uses.
+(() => {
+  const page = JSON.parse(document.getElementById("data").textContent);
+  const live = page.live;
+  const one = (id) => document.getElementById(id);
+  const screenIs = (query) => window.matchMedia(query);
+  const SAME = 1e-12;
+
+  // Numbers as the answer writes them.
+  const three = (value) => String(Number(value.toPrecision(3)));
+  const grouped = (value) => Math.round(value).toLocaleString("en-US");
+  const ratio = (value) => (value < 1000 ? three(value) : grouped(value));
+  const percent = (value) => `${Math.round(100 * value)}%`;
+  const money = (value) => `${ratio(value)} USD`;
+  const scaled = (value, steps) => {
+    const [factor, unit] = steps.find(([least]) => Math.abs(value) >= least) || steps[steps.length - 1];
+    return `${ratio(value / factor).replace(/^1000$/, "1,000")} ${unit}`;
+  };
+  const seconds = (value) => scaled(value, [[1, "s"], [1e-3, "ms"], [1e-6, "us"]]);
+  const bytes = (value) => scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
+  const bits = (value) =>
+    scaled(8 * value, [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"], [1, "bit/s"]]);
+  const asMany = (value) => value >= live.counts[live.counts.length - 1];
+  const written = {
+    s: seconds,
+    B: bytes,
+    "B/s": (value) => `${bits(value)} (${bytes(value)}/s)`,
+    k: (value) => (asMany(value) ? "as many as workers" : String(value)),
+    "": String,
+  };
+
+  // Sliders: a list of steps, or fiftieths of a decade to both sides of where they start.
+  const valueOf = (slider) => {
+    const step = Number(one(slider.id).value);
+    if (slider.of) return slider.of[step];
+    return step === 0 ? slider.start : Number((slider.start * 10 ** (step / 50)).toPrecision(3));
+  };
+  const settings = () => {
+    const x = { transfer: 1, payload: 1, grad: 1, shards: null, workers: live.workers };
+    for (const slider of live.sliders) {
+      const value = valueOf(slider);
+      const by = value / slider.start;
+      if (slider.id === "bandwidth") x.transfer /= by;
+      if (slider.id === "t_comm") x.transfer *= by;
+      if (slider.id === "payload") [x.transfer, x.payload] = [x.transfer * by, by];
+      if (slider.id === "t_grad") x.grad = by;
+      if (slider.id === "workers") x.workers = value;
+      if (slider.id === "shards") x.shards = asMany(value) ? null : value;
+      const shown = written[slider.unit](value);
+      one(`${slider.id}-value`).textContent = shown;
+      one(slider.id).setAttribute("aria-valuetext", shown);
+    }
+    return x;
+  };
+
+  // The model: t_train of a kind of plan at a count, added up over the parts of the run.
+  const at = (value, i) => (Array.isArray(value) ? value[i] : value);
+  const ways = (part, x) =>
+    [part.up, part.down].map((stated) => part.latency + (stated - part.latency) * x.transfer);
+  const symbols = (kind, own, part, i, x) => {
+    const n = live.counts[i];
+    const v = { N: n, D: part.batches, k: x.shards ?? n, t_intra: part.intra * x.payload };
+    for (const name in own) v[name] = at(own[name], i);
+    [v.t_up, v.t_down] = ways(part, x);
+    const moved = { up: v.t_up - part.latency, slower: Math.max(v.t_up, v.t_down), mean: (v.t_up + v.t_down) / 2 };
+    v.t_comm = moved[kind.moves];
+    const codec = kind.alone ? 0 : part.codec * (kind.split ? n : 1);
+    v.t_grad = (v.t_grad - codec) * x.grad + codec;
+    return v;
+  };
+  const timed = (j, i, x) => {
+    const kind = live.kinds[j];
+    let time = 0;
+    let which = 0;
+    for (const part of live.parts) {
+      const v = symbols(kind, part.kinds[j], part, i, x);
+      const tried = kind.formulas.map((index) => formulas[index](v));
+      const least = Math.min(...tried);
+      which = tried.findIndex((value) => value <= least * (1 + SAME));
+      time += least;
+    }
+    return { time, which };
+  };
+  const worth = (j, i, x) => {
+    const kind = live.kinds[j];
+    const goal = live.goal;
+    const n = live.counts[i];
+    const { time, which } = timed(j, i, x);
+    const speedup = (live.batches * live.t_grad * x.grad) / time;
+    const later = time * at(kind.later, i);
+    const cost = later * at(kind.price, i);
+    const beyond = [
+      goal.deadline === null ? 0 : later / goal.deadline - 1,
+      goal.budget === null ? 0 : cost / goal.budget - 1,
+      goal.least ? (goal.least * n) / speedup - 1 : 0,
+      at(kind.fits, i) ? 0 : Infinity,
+    ];
+    const excess = Math.max(0, ...beyond.map((by) => by - SAME));
+    const score = goal.cost ? cost : later;
+    return { kind, j, n, time, which, speedup, efficiency: speedup / n, later, cost, excess, score };
+  };
+  const better = (a, b) => !b || a.excess < b.excess || (a.excess === b.excess && a.score < b.score * (1 - SAME));
+  const alone = live.kinds.findIndex((kind) => kind.alone);
+  const rivals = (i) =>
+    live.kinds.map((_, j) => j).filter((j) => live.kinds[j].there[i] && (alone < 0 || j === alone || live.counts[i] > 1));
+  const best = (x) => {
+    let found = null;
+    live.counts.forEach((n, i) => {
+      if (n > x.workers) return;
+      for (const j of rivals(i)) {
+        const tried = worth(j, i, x);
+        if (better(tried, found)) found = tried;
+      }
+    });
+    return found;
+  };
+  const described = (found, x) => {
+    const shards = x.shards ?? found.n;
+    const words = found.kind.words[found.which].replace("{k}", shards);
+    if (found.kind.alone) return words;
+    return `${found.n} worker${found.n === 1 ? "" : "s"}, ${shards === 1 ? words.replace("shards", "shard") : words}`;
+  };
+  const sentence = (found, x) => {
+    const goal = live.goal;
+    if (!goal.plain) {
+      const missed = found.excess ? "No plan keeps all limits; the nearest: " : "";
+      const paid = goal.priced ? `, ${money(found.cost)}` : "";
+      return `${missed}Use ${described(found, x)}${goal.batch}: ${seconds(found.later)} ${goal.until}${paid}.`;
+    }
+    if (found.kind.alone) return `Use one worker: ${live.batches} batches take ${seconds(found.time)}.`;
+    const gained = `speedup ${ratio(found.speedup)}, efficiency ${percent(found.efficiency)}`;
+    return `Use ${described(found, x)}: ${gained}, ${seconds(found.time)} for ${live.batches} batches.`;
+  };
+
+  // Figures: of Python, or with numbers of the sliders put in; in another template on a dark screen.
+  const figure = (name, change) => {
+    const dark = screenIs("(prefers-color-scheme: dark)").matches && !screenIs("print").matches;
+    const { data, layout } = structuredClone(page.figures[name]);
+    if (change) change(data, layout);
+    Plotly.react(one(name), data, { ...layout, template: page.templates[dark ? "dark" : "light"] }, page.config);
+  };
+  const of = (data, meta) => data.filter((trace) => trace.meta === meta);
+  const band = (x, found) =>
+    live.counts.map((_, i) => {
+      if (!found.kind.there[i]) return [null, null];
+      const drawn = live.draws.map(([grad, transfer]) => {
+        const off = { ...x, grad: x.grad * grad, transfer: x.transfer * transfer };
+        return (live.batches * live.t_grad * off.grad) / timed(found.j, i, off).time;
+      });
+      drawn.sort((a, b) => a - b);
+      return [0.05, 0.95].map((part) => drawn[Math.round(part * (drawn.length - 1))]);
+    });
+  const curves = (x, found) => (data, layout) => {
+    of(data, "curve").forEach((trace, j) => {
+      const { there } = live.kinds[j];
+      trace.y = live.counts.map((_, i) => (there[i] ? worth(j, i, x).speedup : null));
+    });
+    const ends = band(x, found);
+    ["low", "high"].forEach((meta, end) => (of(data, meta)[0].y = ends.map((pair) => pair[end])));
+    Object.assign(of(data, "choice")[0], { x: [found.n], y: [found.speedup] });
+    Object.assign(layout.shapes[0], { x0: x.workers, x1: x.workers });
+  };
+  const here = (x) => ways(live.parts[0], x).reduce((a, b) => a + b) / 2 / (live.parts[0].t_grad * x.grad);
+  const winner = (i, x) => {
+    const tried = rivals(i).map((j) => worth(j, i, x));
+    if (alone >= 0 && live.counts[i] > 1) tried.push(worth(alone, live.counts.indexOf(1), x));
+    return tried.reduce((a, b) => (better(b, a) ? b : a));
+  };
+  const map = (x) => (data) => {
+    const [cells] = of(data, "cells");
+    const won = cells.y.map((n) =>
+      cells.x.map((share) => winner(live.counts.indexOf(n), { ...x, grad: (x.grad * here(x)) / share })));
+    cells.z = won.map((row) => row.map(({ kind }) => kind.server));
+    cells.text = won.map((row) => row.map(({ kind, speedup }) => `${kind.label}: speedup ${ratio(speedup)}`));
+    of(data, "letters").forEach((trace, server) => {
+      const inner = (at) => at > 0 && at < cells.x.length - 1;
+      const own = cells.z.flatMap((row, y) =>
+        row.flatMap((is, at) => (is === server && inner(at) ? [[cells.x[at], cells.y[y]]] : [])));
+      const shown = own.filter((_, place) => place % Math.ceil(own.length / 7) === own.length % Math.ceil(own.length / 7) >> 1);
+      [trace.x, trace.y] = [0, 1].map((end) => shown.map((cell) => cell[end]));
+      trace.text = shown.map(() => trace.text);
+      of(data, "key")[server].visible = own.length > 0;
+    });
+    Object.assign(of(data, "choice")[0], { x: [here(x)], y: [x.workers] });
+  };
+
+  // The interactive part, drawn anew when a slider moves.
+  const say = (x, found) => {
+    one("live-answer").textContent = sentence(found, x);
+    const [up, down] = ways(live.parts[0], x).map(seconds);
+    const sent = up === down ? `t_comm = ${up}` : `t_up = ${up}, t_down = ${down}`;
+    one("live-times").textContent = `${sent}, t_comm / t_grad = ${three(here(x))}`;
+    const i = live.counts.indexOf(x.workers);
+    one("live-count").textContent = String(x.workers);
+    live.kinds.forEach((kind, j) => {
+      const row = one(`live-kind-${j}`);
+      const index = kind.alone ? live.counts.indexOf(1) : i;
+      const it = index >= 0 && kind.there[index] ? worth(j, index, x) : null;
+      const cells = it ? [ratio(it.speedup), percent(it.efficiency), seconds(it.time), seconds(it.later), money(it.cost)] : [];
+      row.classList.toggle("chosen", j === found.j);
+      [...row.querySelectorAll("td")].forEach((cell, column) => (cell.textContent = cells[column] ?? "-"));
+    });
+  };
+  const move = () => {
+    const x = settings();
+    const found = best(x);
+    say(x, found);
+    figure("live-curves", curves(x, found));
+    figure("live-map", map(x));
+  };
+  const draw = () => {
+    Object.keys(page.figures).filter((name) => !name.startsWith("live-")).forEach((name) => figure(name));
+    move();
+  };
+  let waiting = false;
+  const soon = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => ((waiting = false), move()));
+  };
+
+  const save = (name, type, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const table = () => {
+    const { rows } = page.answer;
+    const columns = Object.keys(rows[0]);
+    return [columns, ...rows.map((row) => columns.map((name) => row[name] ?? ""))].map((row) => row.join(",")).join("\n");
+  };
+  one("save-csv")?.addEventListener("click", () => save("speedup-table.csv", "text/csv", `${table()}\n`));
+  one("save-json")?.addEventListener("click", () =>
+    save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1)));
+  live.sliders.forEach((slider) => one(slider.id).addEventListener("input", soon));
+  one("reset").addEventListener("click", () => (one("sliders").reset(), move()));
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", draw);
+  document.documentElement.classList.add("scripted");
+  draw();
+})();

@@ -1,0 +1,301 @@
+"""The sections of the page, each from what an answer holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from speedup import __version__
+from speedup.cases import describe
+from speedup.cost import show_cost
+from speedup.errors import PlanError
+from speedup.explanation import explanation_of
+from speedup.figures.kinds import label_of
+from speedup.formulas import QUANTITIES, symbols
+from speedup.plans import UpdateMode
+from speedup.report.markup import Markup, element, listed, table
+from speedup.report.mathml import mathml
+from speedup.report.numbers import HEAD, origins
+from speedup.tables import FORMULAS
+from speedup.units import show_seconds
+
+if TYPE_CHECKING:
+    from speedup.certainty import Certainty
+    from speedup.explanation import Explanation
+    from speedup.recommendation import Recommendation
+    from speedup.report.model import LiveModel
+    from speedup.report.pictures import Picture
+
+_SHOWN = 8
+
+
+def section(identity: str, title: str, *children: object) -> Markup:
+    """Return a section with its heading."""
+    heading = element("h2", title, id=f"{identity}-title")
+    return element("section", heading, *children, id=identity, aria_labelledby=f"{identity}-title")
+
+
+def plans(answer: Recommendation, pictures: tuple[Picture, ...]) -> Markup:
+    """Return the choice and the best plan of every other kind, and the curves."""
+    head, *rows = answer.cells()
+    caption = "First the choice, then the best plan of every other kind"
+    shown = table(head, [*rows], caption=caption, chosen=0, id_="plans-table")
+    return section("plans", "Plans", shown, *(one.markup() for one in pictures), _stages(answer), _refused(answer))
+
+
+def _stages(answer: Recommendation) -> Markup:
+    if len(answer.stages) < 2:
+        return Markup()
+    rows: list[tuple[object, ...]] = [
+        (one.name, describe(one.plan), show_seconds(one.plan.time_s), show_seconds(one.switch_s))
+        for one in answer.stages
+    ]
+    return table(("phases", "plan", "time", "going over to it"), rows, caption="The fastest sequence of plans")
+
+
+def _refused(answer: Recommendation) -> Markup:
+    if not answer.refused:
+        return Markup()
+    rows: list[tuple[object, ...]] = [(describe(one.plan), one.reason) for one in answer.refused]
+    return table(("plan", "why not"), rows, caption="Better, but not possible", wordy=True)
+
+
+def why(answer: Recommendation, picture: Picture | None) -> Markup:
+    """Return the reasons, and what limits."""
+    return section(
+        "why", "Why, and what would change the answer", listed(answer.reasons), picture.markup() if picture else ""
+    )
+
+
+def sure(found: Certainty | None) -> Markup:
+    """Return how sure the choice is, and what it depends on."""
+    if found is None:
+        return Markup()
+    return section("sure", "How sure", listed(found.sentences()), _contenders(found), _sources(found))
+
+
+def _contenders(found: Certainty) -> Markup:
+    rows: list[tuple[object, ...]] = [
+        (
+            describe(one.plan),
+            f"{one.probability:.0%}",
+            f"{one.expected_regret:.1%}",
+            f"{one.by_t_grad:+.2f}%",
+            f"{one.by_t_comm:+.2f}%",
+        )
+        for one in found.contenders[:_SHOWN]
+    ]
+    head = ("plan", "best with", "above the best", "for 1% more t_grad", "for 1% more t_comm")
+    return table(head, rows, caption="Plans that may be the best, and how their time depends on t_grad and t_comm")
+
+
+def _sources(found: Certainty) -> Markup:
+    rows: list[tuple[object, ...]] = [
+        (str(one.source), f"{one.doubt:.0%}", f"{one.value:.2%}", one.sentence) for one in found.sources
+    ]
+    if not rows:
+        return Markup()
+    head = ("in doubt", "by about", "worth knowing", "what to do")
+    return table(head, rows, caption="What is not known exactly, and what it would save to know it", wordy=True)
+
+
+def money(answer: Recommendation, picture: Picture | None) -> Markup:
+    """Return the plans that no other beats in time and in cost."""
+    if not answer.front:
+        return Markup()
+    rows: list[tuple[object, ...]] = [
+        (describe(one.plan), str(one.batch or "?"), show_seconds(one.time_s), show_cost(one.cost or 0.0))
+        for one in answer.front
+    ]
+    head = ("plan", "batch", "to target" if answer.goal.to_target else "run", "cost")
+    shown = table(head, rows, caption="Plans that no other beats in time and in cost")
+    return section("money", "Time and money", picture.markup() if picture else "", shown)
+
+
+def formulas(answer: Recommendation) -> Markup:
+    """Return the formula of the choice, with its number, and with the numbers put in."""
+    told = _explained(answer)
+    if told is None:
+        return Markup()
+    lines: list[object] = []
+    if told.exchange is not None:
+        lines += [*_equation("t_net", told.exchange, told), _value(told.values[symbols.t_net])]
+    lines += [*_equation("t_train", told.expression, told)]
+    constant = float(told.expression.subs(told.values))
+    lines += [_value(constant), *_speedup(answer, constant)]
+    return section(
+        "formulas", "The formula of the choice", element("p", _which(answer, constant)), *lines, _notations(told)
+    )
+
+
+def _explained(answer: Recommendation) -> Explanation | None:
+    choice, inputs = answer.choice, answer.table.inputs
+    if answer.table.phases or choice.mode is UpdateMode.SEQUENTIAL:
+        return None
+    method = answer.table.method if answer.table.method in FORMULAS else "exact"
+    try:
+        return explanation_of(choice, inputs, method)
+    except PlanError:
+        return None
+
+
+def _which(answer: Recommendation, constant: float) -> str:
+    plan = answer.choice
+    said = f"{describe(plan).capitalize()}, equation {plan.equation}."
+    if abs(constant / plan.time_s - 1) > 1e-9:
+        said += (
+            f" The table's {show_seconds(plan.time_s)} is by {plan.method}; this is the formula of constant times, "
+            f"which gives {show_seconds(constant)}."
+        )
+    return said
+
+
+def _equation(left: str, expression: Any, told: Explanation) -> list[Markup]:  # noqa: ANN401 - of SymPy
+    plain, filled = mathml(left, expression), mathml(left, expression, told.values)
+    return [
+        element("div", one, class_="box", tabindex="0", role="group", aria_label=f"Formula of {left}")
+        for one in (plain, filled)
+    ]
+
+
+def _value(seconds: float) -> Markup:
+    return element("p", f"= {seconds:.6g} s", class_="value")
+
+
+def _speedup(answer: Recommendation, constant: float) -> list[Markup]:
+    plan = answer.choice
+    alone = plan.batches * plan.t_grad_s
+    said = f"Speedup (4.23): D t_grad / t_train = {alone:.6g} s / {constant:.6g} s = {alone / constant:.4g}."
+    return [element("p", said)]
+
+
+def _notations(told: Explanation) -> Markup:
+    rows: list[tuple[object, ...]] = [
+        (one.symbol.name, f"{told.values[one.symbol]:.6g}{'' if one.unit == '1' else ' ' + one.unit}", one.meaning)
+        for one in QUANTITIES
+        if one.symbol in told.values
+    ]
+    return table(("symbol", "value", "meaning"), rows, caption="What the symbols stand for", wordy=True)
+
+
+def rests_on(answer: Recommendation) -> Markup:
+    """Return the assumptions, and where every number comes from."""
+    rows: list[tuple[object, ...]] = list(origins(answer))
+    numbers = table(HEAD, rows, caption="Where the numbers come from", wordy=True, id_="numbers-table")
+    return section("rests-on", "What it rests on", listed(answer.validity), numbers)
+
+
+def downloads(rows: int, of: int) -> Markup:
+    """Return the buttons that save what the page holds."""
+    left_out = "" if rows == of else f" They hold {rows:,} of the {of:,} plans that were considered."
+    buttons = (
+        element("button", "Table as CSV", type="button", id="save-csv"),
+        " ",
+        element("button", "Recommendation as JSON", type="button", id="save-json"),
+    )
+    note = element("p", f"One plan a row, one fact a column, SI units.{left_out}")
+    return section("downloads", "Download", element("p", *buttons), note)
+
+
+def footer(answer: Recommendation) -> Markup:
+    """Return what made the page, and from what."""
+    profile = answer.table.inputs.profile
+    said = f"speedup {__version__}"
+    if profile is not None:
+        made = f", calibrated {profile.created}" if profile.created else ""
+        source = f", {profile.source}" if profile.source else ""
+        said += f"; profile {profile.name}{made}{source}"
+    return element("footer", element("p", said, ". This page needs no network."))
+
+
+def what_if(
+    model: LiveModel, pictures: tuple[Picture, Picture], sliders: list[dict[str, Any]], answer: Recommendation
+) -> Markup:
+    """Return the sliders and what they move."""
+    goal = answer.goal
+    head = ("kind of plan", "speedup", "efficiency", "time of the run")
+    if not goal.by_time:
+        head = (*head, "to target" if goal.to_target else "run with failures", *(("cost",) if goal.price else ()))
+    rows = [
+        element(
+            "tr",
+            element("th", label_of(kind.computed), scope="row"),
+            *(element("td", "-") for _ in head[1:]),
+            id=f"live-kind-{index}",
+        )
+        for index, kind in enumerate(model.kinds)
+    ]
+    titles = element("tr", *(element("th", one, scope="col") for one in head))
+    caption = element("caption", "At ", element("span", id="live-count"), " workers")
+    shown = element("table", caption, element("thead", titles), element("tbody", *rows), id="live-table")
+    box = element(
+        "div", shown, class_="box", tabindex="0", role="region", aria_label="Kinds of plan at the number of workers"
+    )
+    return section(
+        "what-if",
+        "What if",
+        element(
+            "p",
+            "Move the sliders; with the keyboard, arrow keys, Page Up and Page Down. ",
+            _what_they_compute(model, answer),
+        ),
+        _controls(sliders),
+        element(
+            "p", element("span", "Best of these plans now: "), element("output", id="live-answer"), class_="answer"
+        ),
+        element("p", element("output", id="live-times")),
+        box,
+        element("h3", "Speedup with these numbers"),
+        pictures[0].markup(),
+        element("p", _band_words(answer)),
+        element("h3", "Which kind of plan is best where"),
+        pictures[1].markup(),
+        element(
+            "p",
+            "t_grad is varied along the axis, all else is as the sliders say. One worker alone stands where no plan "
+            "of so many workers is better.",
+        ),
+    )
+
+
+def _band_words(answer: Recommendation) -> str:
+    if answer.field is None:
+        return "The band is 90 % of draws of t_grad and t_comm within what is not known of them."
+    return "The band is 90 % of draws of t_grad and t_comm within their doubts, which stand under How sure."
+
+
+def _controls(sliders: list[dict[str, Any]]) -> Markup:
+    rows = []
+    for one in sliders:
+        steps = one.get("of")
+        ends = (0, len(steps) - 1, steps.index(one["start"])) if steps else (-100, 100, 0)
+        rows += [
+            element("label", one["label"], for_=one["id"]),
+            element("input", type="range", id=one["id"], min=ends[0], max=ends[1], value=ends[2], step=1),
+            element("output", id=f"{one['id']}-value", for_=one["id"]),
+        ]
+    reset = element("button", "Back to the start", type="button", id="reset")
+    return element("form", *rows, reset, id="sliders", autocomplete="off")
+
+
+def _what_they_compute(model: LiveModel, answer: Recommendation) -> Markup:
+    """Say what the sliders compute, and how that differs from the answer."""
+    said = (
+        "They evaluate the formulas of constant times for the kinds of plan of this page, the same that Python uses, "
+        "printed to JavaScript."
+    )
+    missing = model.missing()
+    if missing:
+        said += f" The formulas do not have: {'; '.join(missing)}."
+    if model.exact:
+        said += " They start at the numbers of the answer."
+    else:
+        said += (
+            f" So they start at the formulas' values, whose times differ from those of the answer by up to "
+            f"{model.difference:.0%}."
+        )
+    if not answer.goal.by_time:
+        said += (
+            " What turns time into what is wanted (machines paid for, samples to the target, failures) stays as it is "
+            "at the start, and memory too."
+        )
+    return element("span", said)
