@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,17 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
 
 import speedup  # noqa: E402 - that of this checkout
+
+# Notebooks live beside the docs, and Sphinx reads what is inside them: what is here is a copy.
+notebooks, copies = HERE.parent / "notebooks", HERE / "notebooks"
+copies.mkdir(exist_ok=True)
+for copy in copies.glob("*.ipynb"):
+    if not (notebooks / copy.name).exists():
+        copy.unlink()
+for notebook in notebooks.glob("*.ipynb"):
+    copy = copies / notebook.name
+    if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
+        shutil.copy2(notebook, copy)
 
 project = "speedup"
 author = "The speedup authors"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import plotly.io as pio
 from plotly.io.base_renderers import MimetypeRenderer
 
-CONFIG = {"displaylogo": False, "responsive": True}
+# Widgets need a kernel, which a page has not: notebooks then say how to get them, and show their figures alone.
+sys.modules["anywidget"] = None  # type: ignore[assignment]
 
 
 class InPage(MimetypeRenderer):
@@ -15,6 +17,8 @@ class InPage(MimetypeRenderer):
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
         """Return the figure as HTML."""
+        from speedup.figures import CONFIG  # noqa: PLC0415 - not every notebook has a figure
+
         html = pio.to_html(fig_dict, config=CONFIG, full_html=False, include_plotlyjs=False, include_mathjax=False)
         return {"text/html": html}
 

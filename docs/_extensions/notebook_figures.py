@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import plotly
+from plotly.io.json import to_json_plotly
 from sphinx.util.osutil import ensuredir
+
+from speedup.figures import DARK, TEMPLATE
 
 if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
 
-SCRIPT = "plotly.min.js"
+SCRIPT, TEMPLATES = "plotly.min.js", "figure_templates.js"
 
 
 def prepare_kernels(app: Sphinx) -> None:
@@ -31,20 +34,24 @@ def prepare_kernels(app: Sphinx) -> None:
 def add_script(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _tree: nodes.document | None) -> None:
     """Load Plotly on pages that have a figure, and on no other: it is large."""
     if "plotly-graph-div" in context.get("body", ""):
-        app.add_js_file(SCRIPT)
+        for script in (SCRIPT, TEMPLATES, "figures.js"):
+            app.add_js_file(script)
 
 
-def copy_script(app: Sphinx, error: Exception | None) -> None:
-    """Put the script that comes with the Plotly package among the static files."""
-    if error is None and app.builder.format == "html":
-        target = Path(app.outdir) / "_static"
-        ensuredir(target)
-        shutil.copy(Path(plotly.__file__).parent / "package_data" / SCRIPT, target / SCRIPT)
+def write_scripts(app: Sphinx, error: Exception | None) -> None:
+    """Put the script that comes with the Plotly package among the static files, and our templates."""
+    if error is not None or app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static"
+    ensuredir(target)
+    shutil.copy(Path(plotly.__file__).parent / "package_data" / SCRIPT, target / SCRIPT)
+    templates = f'{{"light": {to_json_plotly(TEMPLATE)}, "dark": {to_json_plotly(DARK)}}}'
+    (target / TEMPLATES).write_text(f"const speedupTemplates = {templates};\n", encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to the events of the build."""
     app.connect("builder-inited", prepare_kernels)
     app.connect("html-page-context", add_script)
-    app.connect("build-finished", copy_script)
+    app.connect("build-finished", write_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
