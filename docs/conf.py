@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,16 +10,16 @@ sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]
 
 import speedup  # noqa: E402 - that of this checkout
 
-# Notebooks live beside the docs, and Sphinx reads what is inside them: what is here is a copy.
+# Notebooks live beside the docs, and Sphinx reads what is inside them: what is here is a copy, with links from here.
 notebooks, copies = HERE.parent / "notebooks", HERE / "notebooks"
 copies.mkdir(exist_ok=True)
 for copy in copies.glob("*.ipynb"):
     if not (notebooks / copy.name).exists():
         copy.unlink()
 for notebook in notebooks.glob("*.ipynb"):
-    copy = copies / notebook.name
-    if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
-        shutil.copy2(notebook, copy)
+    copy, text = copies / notebook.name, notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")
+    if not copy.exists() or copy.read_text(encoding="utf-8") != text:
+        copy.write_text(text, encoding="utf-8")
 
 project = "speedup"
 author = "The speedup authors"
@@ -69,6 +68,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / "_build" / "jupyter_cache")
 nb_execution_timeout = 120
+# With `-t quick` the first one alone is run, which is enough to see that figures are drawn.
+nb_execution_excludepatterns = ["*/0[2-9]_*"] if tags.has("quick") else []  # noqa: F821 - Sphinx has them for us
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 # The scripts of widgets come from a network, and a widget without a running notebook does nothing.

@@ -126,6 +126,9 @@ def recommend(
     /,
     *,
     considered: Considered = CONSIDERED,
+    plot: Annotated[
+        Path | None, Parameter(help="Write the choice among all plans as a figure: .html, or .svg, .png, .pdf.")
+    ] = None,
     json_: Json = False,
     wanted: Wanted = WANTED,
     model: Model = MODEL,
@@ -134,8 +137,14 @@ def recommend(
     """Say how many workers to use, with which server, and why."""
     import speedup  # noqa: PLC0415
 
+    if plot is not None:
+        check_writable(plot)
     answer = speedup.recommend(profile, **asked(considered, wanted, model, estimation))
     print(answer.to_json() if json_ else answer)
+    if plot is not None:
+        from speedup.figures import save_figure  # noqa: PLC0415
+
+        print(save_figure(answer.plot(), plot), file=sys.stderr if json_ else sys.stdout)
 
 
 @app.command

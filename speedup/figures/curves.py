@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from speedup.figures.kinds import colour_of, dash_of, index_of, label_of, marker_of, ranked
-from speedup.figures.template import GREY, add_star, doublings, faint, new_figure, spread_out, workers_axis
+from speedup.figures.template import GREY, add_line, add_star, doublings, faint, new_figure, spread_out, workers_axis
 from speedup.measured import Measured
 from speedup.plans import UpdateMode
 from speedup.tables import LEVEL, Family
@@ -130,7 +130,7 @@ def _draw(
     if choice is not None:
         _add_choice(figure, quantity, choice)
     if measured_up_to is not None and measured_up_to < table.workers.max():
-        _add_boundary(figure, measured_up_to)
+        add_line(figure, measured_up_to, f"measured up to N = {measured_up_to}", "dot", inside=True)
     low = min(curve.bottom for curve in curves[:_SHOWN])
     _scale(figure, quantity, low, top, logarithmic=logarithmic)
     return figure
@@ -245,25 +245,9 @@ def _add_ideal(figure: go.Figure, quantity: _Quantity, counts: Integers) -> None
 
 def _add_choice(figure: go.Figure, quantity: _Quantity, choice: Estimate) -> None:
     value = float(quantity.of(np.array([choice.speedup]), np.array([choice.workers]))[0])
-    figure.add_vline(x=choice.workers, line={"color": GREY, "dash": "longdash", "width": 1.5})
-    text = f"{choice.workers} worker{'s' * (choice.workers != 1)}: {value:{quantity.text}}"
-    position = "top left" if choice.workers > 1 else "top right"
-    add_star(figure, choice.workers, value, text, position=position)
-
-
-def _add_boundary(figure: go.Figure, workers: int) -> None:
-    figure.add_vline(x=workers, line={"color": GREY, "dash": "dot", "width": 1.5})
-    logarithmic = figure.layout.xaxis.type == "log"
-    figure.add_annotation(
-        # Plotly takes the logarithm of a shape's place by itself, but not of an annotation's.
-        x=np.log10(workers) if logarithmic else workers,
-        y=0.02,
-        yref="paper",
-        yanchor="bottom",
-        xanchor="left",
-        showarrow=False,
-        text=f"measured up to N = {workers}",
-    )
+    text = f"<b>{choice.workers} worker{'s' * (choice.workers != 1)}: {value:{quantity.text}}</b>"
+    add_line(figure, choice.workers, text, "longdash")
+    add_star(figure, choice.workers, value)
 
 
 def _plan_of(one: Ran) -> tuple[Family, int, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from speedup.cases import describe
 from speedup.cost import show_cost
 from speedup.errors import PlanError
-from speedup.figures.template import BLUE, GREY, VERMILION, add_star, logarithmic, new_figure
+from speedup.figures.template import BLUE, GREY, VERMILION, add_line, add_star, logarithmic, new_figure
 from speedup.units import show_seconds
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def front_figure(recommendation: Recommendation) -> go.Figure:
     if recommendation.refused:
         _add_outcomes(figure, recommendation.refused, "refused", "diamond-open", VERMILION)
     choice = recommendation.outcomes[0]
-    add_star(
-        figure, choice.time_s, choice.cost or 0.0, describe(choice.plan).split(",", maxsplit=1)[0], position="top left"
-    )
-    _add_limits(figure, goal.deadline_s, goal.budget)
+    name = describe(choice.plan).split(",", maxsplit=1)[0]
+    # Below and left of the front there is no plan, and so there is room.
+    add_star(figure, choice.time_s, choice.cost or 0.0, name, position="bottom left")
     shown = (*recommendation.front, *recommendation.refused, choice)
     figure.update_xaxes(logarithmic([one.time_s for one in shown], show_seconds, room=_ROOM))
     figure.update_yaxes(logarithmic([one.cost or np.nan for one in shown], show_cost, room=_ROOM))
+    _add_limits(figure, goal.deadline_s, goal.budget)
     figure.update_layout(hovermode="closest")
     return figure
 
@@ -102,14 +102,10 @@ def _words(one: Outcome) -> str:
 
 
 def _add_limits(figure: go.Figure, deadline_s: float, budget: float) -> None:
-    line = {"color": GREY, "dash": "dot", "width": 1.5}
     if np.isfinite(deadline_s):
-        figure.add_vline(x=deadline_s, line=line)
-        figure.add_annotation(
-            x=np.log10(deadline_s), y=1, yref="paper", xanchor="right", yanchor="top", showarrow=False, text="deadline"
-        )
+        add_line(figure, deadline_s, "deadline", "dot")
     if np.isfinite(budget):
-        figure.add_hline(y=budget, line=line)
+        figure.add_hline(y=budget, line={"color": GREY, "dash": "dot", "width": 1.5})
         figure.add_annotation(
             y=np.log10(budget), x=1, xref="paper", xanchor="right", yanchor="bottom", showarrow=False, text="budget"
         )

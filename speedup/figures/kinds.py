@@ -1,4 +1,4 @@
-"""How kinds of plan look: the mode gives the colour, the server the dash, and how links are shared the marker."""
+"""How kinds of plan look: the mode gives colour and marker, how links are shared its filling, the server the dash."""
 
 from __future__ import annotations
 
@@ -22,20 +22,25 @@ _DASH = {
     ServerKind.SHARDED: "longdash",
     ServerKind.BYTEPS: "longdashdot",
 }
-_MARKERS = {
-    Schedule.BEST: "triangle-up",
-    Schedule.WORST: "triangle-down",
-    Schedule.MEAN: "circle",
-    Schedule.SEMAPHORE: "square",
-    Schedule.FAIR: "cross",
-    Schedule.PIPELINED: "hexagon",
-    Schedule.NONE: "diamond",
-    Collective.BEST: "star",
-    Collective.RING: "circle-open",
-    Collective.HALVING_DOUBLING: "square-open",
-    Collective.RECURSIVE_DOUBLING: "triangle-up-open",
-    Collective.TREE: "triangle-down-open",
-    Collective.HIERARCHICAL: "hexagon-open",
+_SHAPE = {UpdateMode.SYNC_JOIN: "circle", UpdateMode.SYNC_SPLIT: "square", UpdateMode.ASYNC: "diamond"}
+_FILLED = {
+    Schedule.NONE: "",
+    Schedule.MEAN: "-open",
+    Schedule.FAIR: "-dot",
+    Schedule.SEMAPHORE: "-cross-open",
+    Schedule.BEST: "-x-open",
+    Schedule.WORST: "-open-dot",
+    Schedule.PIPELINED: "-x",
+}
+# Apart, since the words of a schedule and of a collective may be the same.
+_FILLED_IN_ALLREDUCE = {
+    Collective.NONE: "",
+    Collective.BEST: "",
+    Collective.RING: "-open",
+    Collective.HALVING_DOUBLING: "-dot",
+    Collective.RECURSIVE_DOUBLING: "-cross-open",
+    Collective.TREE: "-x-open",
+    Collective.HIERARCHICAL: "-open-dot",
 }
 ALONE = Family(UpdateMode.SEQUENTIAL, ServerKind.NONE, Schedule.NONE)
 SERVER_WORDS = {
@@ -60,7 +65,10 @@ def dash_of(kind: Family) -> str:
 
 def marker_of(kind: Family) -> str:
     """Return the marker of a kind of plan."""
-    return _MARKERS[kind.collective if kind.server is ServerKind.ALLREDUCE else kind.schedule]
+    if kind.mode not in _SHAPE:
+        return "hexagram"
+    served = kind.server is not ServerKind.ALLREDUCE
+    return _SHAPE[kind.mode] + (_FILLED[kind.schedule] if served else _FILLED_IN_ALLREDUCE[kind.collective])
 
 
 def label_of(kind: Family) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speedup.efficiency import NoiseScale, examples_factor
-from speedup.figures.template import BLUE, GREEN, GREY, VERMILION, doublings, faint, new_figure
+from speedup.figures.template import BLUE, GREEN, GREY, VERMILION, add_line, doublings, faint, new_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -56,11 +56,14 @@ def noise_scale_figure(
         figure.add_scatter(
             x=sizes, y=factors, mode="lines", name=name, line=line, hovertemplate="%{y:.3g}", meta="curve"
         )
-    _mark_noise(figure, noise, middle)
     if batch is not None:
         _mark_batch(figure, noise, batch)
-    figure.update_xaxes(type="log", tickvals=doublings(sizes[0], sizes[-1]), tickformat=",d", hoverformat=",.0f")
+    ends = np.log10(sizes[[0, -1]])
+    figure.update_xaxes(
+        type="log", range=ends, tickvals=doublings(sizes[0], sizes[-1]), tickformat=",d", hoverformat=",.0f"
+    )
     figure.update_yaxes(type="log", tickvals=[1, 2, 4, 8, 16, 32, 64], range=np.log10([0.9, 1.2 * _SPAN]))
+    _mark_noise(figure, noise, middle)
     return figure
 
 
@@ -72,18 +75,9 @@ def _about(noise: NoiseScale) -> str:
 
 
 def _mark_noise(figure: go.Figure, noise: NoiseScale, middle: float) -> None:
-    figure.add_vline(x=middle, line={"color": GREY, "dash": "longdash", "width": 1.5})
+    add_line(figure, middle, f"noise scale {middle:,.0f}", "longdash")
     if noise.low and noise.high:
         figure.add_vrect(x0=noise.low, x1=noise.high, fillcolor=faint(GREY), line_width=0, layer="below")
-    figure.add_annotation(
-        x=np.log10(middle),
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        xanchor="center",
-        showarrow=False,
-        text=f"noise scale {middle:,.0f}",
-    )
 
 
 def _mark_batch(figure: go.Figure, noise: NoiseScale, batch: int) -> None:

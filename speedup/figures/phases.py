@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from plotly.subplots import make_subplots
 
 from speedup.errors import ProfileError
 from speedup.figures.template import BLUE, VERMILION, faint, new_figure, seconds_axis
@@ -51,8 +50,8 @@ def phases_figure(profile: Profile) -> go.Figure:
     times = [phase.t_grad for phase in phases]
     left = weights[-1] / weights[0]
     about = f"{profile.workload.architecture}, {profile.workload.algorithm}: {left:.0%} of the weights left at the end"
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
-    figure.update_layout(new_figure("A run in phases", about, x="", y="").layout)
+    figure = new_figure("A run in phases", about, x="", y="")
+    figure.set_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     named = [
         f"{phase.name}, {left:.0%} of the weights" for phase, left in zip(phases, weights / weights[0], strict=True)
     ]

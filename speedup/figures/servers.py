@@ -17,6 +17,7 @@ from speedup.figures.template import (
     ORANGE,
     PURPLE,
     VERMILION,
+    add_line,
     add_star,
     doublings,
     faint,
@@ -105,8 +106,8 @@ def servers_figure(
     _add_cells(figure, found)
     _add_crossovers(figure, found)
     _add_letters(figure, found)
-    _add_now(figure, table, choice)
     _scale(figure, found)
+    _add_now(figure, table, choice)
     return figure
 
 
@@ -220,18 +221,9 @@ def _some(values: Floats | Integers, most: int) -> Integers:
 
 def _add_now(figure: go.Figure, table: EstimateTable, choice: Estimate | None) -> None:
     ratio = table.inputs.t_comm_s / table.inputs.t_grad_s
-    figure.add_vline(x=ratio, line={"color": GREY, "dash": "dash", "width": 1.5})
-    figure.add_annotation(
-        x=np.log10(ratio),
-        y=1,
-        yref="paper",
-        yanchor="bottom",
-        showarrow=False,
-        yshift=4,
-        text=f"here {ratio:.3g}",
-    )
+    add_line(figure, ratio, f"here {ratio:.3g}", "dash")
     if choice is not None:
-        add_star(figure, ratio, choice.workers, "")
+        add_star(figure, ratio, choice.workers)
 
 
 def _scale(figure: go.Figure, found: _Map) -> None:

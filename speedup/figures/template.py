@@ -57,7 +57,8 @@ def _template(ink: str, paper: str, grid: str) -> go.layout.Template:
                 "yref": "container",
                 "y": 0,
                 "yanchor": "bottom",
-                "x": 0,
+                "xref": "container",
+                "x": 0.01,
                 "maxheight": 0.32,
                 "bgcolor": paper,
                 "font": {"size": 12},
@@ -144,6 +145,8 @@ def logarithmic(values: ArrayLike, show: Callable[[float], str], *, room: float 
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))))
     ticks = [digit * 10.0**power for power in powers for digit in digits]
     shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) < 2:
+        shown = np.geomspace(low * room, high / room, 3).tolist() if high > low * room**2 else [low * room]
     text = tuple(show(tick) for tick in shown)
     return {"type": "log", "range": np.log10([low, high]), "tickvals": shown, "ticktext": text}
 
@@ -176,7 +179,7 @@ def workers_axis(figure: go.Figure, counts: ArrayLike) -> bool:
     return False
 
 
-def add_star(figure: go.Figure, x: object, y: float, text: str, *, position: str = "top center") -> None:
+def add_star(figure: go.Figure, x: object, y: float, text: str = "", *, position: str = "top center") -> None:
     """Mark the choice."""
     figure.add_scatter(
         x=[x],
@@ -189,4 +192,23 @@ def add_star(figure: go.Figure, x: object, y: float, text: str, *, position: str
         marker={"symbol": "star", "size": 15, "color": YELLOW, "line": {"color": "#000000", "width": 1.5}},
         hoverinfo="skip",
         meta="choice",
+    )
+
+
+def add_line(figure: go.Figure, x: float, text: str, dash: str, *, inside: bool = False) -> None:
+    """Draw an upright line with a text above the curves, or inside at their foot; on the side that has more room."""
+    figure.add_vline(x=x, line={"color": GREY, "dash": dash, "width": 1.5})
+    # Plotly takes the logarithm of a shape's place by itself, but not of an annotation's.
+    place = float(np.log10(x)) if figure.layout.xaxis.type == "log" else x
+    low, high = figure.layout.xaxis.range
+    share = (place - low) / (high - low)
+    figure.add_annotation(
+        x=place,
+        xanchor="left" if share < 0.3 or inside else "right" if share > 0.7 else "center",
+        y=0 if inside else 1,
+        yref="paper",
+        yanchor="bottom",
+        yshift=4,
+        showarrow=False,
+        text=text,
     )
