@@ -61,7 +61,8 @@ def run_formula(kind: Family, inputs: Inputs, method: str, *, equal: bool) -> tu
     unused: dict[Any, int] = {symbols.H: 1} if practice.local_steps == 1 else {}
     unused |= {} if practice.backup else {symbols.B: 0}
     unused |= {} if practice.overlap else {symbols.omega: 0}
-    return expression.subs(unused), "O.3"
+    overlapped = "O.2 in O.3" if norm else "O.1 in O.3"
+    return expression.subs(unused), overlapped if practice.overlap else "O.3"
 
 
 def exchange_formulas(kind: Family, inputs: Inputs, *, equal: bool) -> tuple[tuple[Expr, str], ...]:

@@ -57,6 +57,7 @@ class Explanation:
         values: Value of each symbol in it; of t_grad what stands for it in this formula.
         inputs: Where t_grad and t_comm come from.
         exchange: t_net [s] where the expression has it.
+        numbers: Numbers of the equations of both.
     """
 
     estimate: Estimate
@@ -64,6 +65,7 @@ class Explanation:
     values: dict[Symbol, float]
     inputs: Inputs
     exchange: Expr | None = None
+    numbers: tuple[str, str] = ("", "")
 
     @property
     def substituted(self) -> str:
@@ -241,27 +243,29 @@ def explain(
     return explanation_of(found, inputs, chosen_method)
 
 
-def explanation_of(found: Estimate, inputs: Inputs, method: str) -> Explanation:
+def explanation_of(found: Estimate, inputs: Inputs, method: str, *, centre: float = 1.0) -> Explanation:
     """Return the formula of an estimated plan with the numbers put in.
 
     Args:
         found: The plan with its estimate.
         inputs: The times it was estimated with.
         method: ``thesis`` or ``exact``.
+        centre: The mean of t_grad by its centre, where means count.
 
     Raises:
         PlanError: Overlap is worked out layer by layer, for which there is no formula.
     """
     kind = Family(found.mode, found.server, found.schedule, found.collective)
     equal, counts = found.placement is PlacementRule.EQUAL, worker_counts(found.workers)
-    expression, _ = run_formula(kind, inputs, method, equal=equal)
-    exchange = next((one for one, _ in exchange_formulas(kind, inputs, equal=equal)), None)
-    values = symbol_values(kind, inputs, counts, found.batches, found.placement)
-    known = {symbol: float(np.squeeze(value)) for symbol, value in values.items()}
+    expression, number = run_formula(kind, inputs, method, equal=equal)
+    exchange, of_exchange = next(iter(exchange_formulas(kind, inputs, equal=equal)), (None, ""))
+    stand_for = symbol_values(kind, inputs, counts, found.batches, found.placement, centre=centre)
+    known = {symbol: float(np.squeeze(value)) for symbol, value in stand_for.items()}
     used = expression.free_symbols | (exchange.free_symbols if exchange else set())
     if exchange is not None:
         known[symbols.t_net] = float(exchange.subs(known))
-    return Explanation(found, expression, {one: known[one] for one in known if one in used}, inputs, exchange)
+    values = {one: known[one] for one in known if one in used}
+    return Explanation(found, expression, values, inputs, exchange, (number, of_exchange))
 
 
 def _one_kind(

@@ -42,10 +42,9 @@ def document(answer: Recommendation, model: LiveModel) -> dict[str, Any]:
         "counts": model.counts.tolist(),
         "batches": table.batches,
         "t_grad": table.t_grad_s,
-        "workers": answer.choice.workers,
         "kinds": _kinds(answer, model),
         "parts": [_part(model, part) for part in model.course.parts],
-        "sliders": sliders(answer, model),
+        "sliders": sliders(model),
         "goal": _goal(answer),
         "draws": _draws(table.inputs, len(model.counts) * len(model.course.parts)),
     }
@@ -114,7 +113,7 @@ def _part(model: LiveModel, part: Part) -> dict[str, Any]:
     }
 
 
-def sliders(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
+def sliders(model: LiveModel) -> list[dict[str, Any]]:
     """Return the sliders: name, label, how its number is written, where it starts, and how many steps to each side.
 
     Where the payload is known, what a transfer takes is told by it and a bandwidth; else by t_comm itself.
@@ -125,9 +124,7 @@ def sliders(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
     )
     found = [*moving, _slider("t_grad", "t_grad, gradient of one batch", "s", model.table.t_grad_s)]
     counts = model.counts.tolist()
-    found.append(
-        {"id": "workers", "label": "Workers, at most N", "unit": "", "start": answer.choice.workers, "of": counts}
-    )
+    found.append({"id": "workers", "label": "Workers, at most N", "unit": "", "start": counts[-1], "of": counts})
     if any(symbols.k in one.free_symbols for kind in model.kinds for one in kind.formulas):
         shards, most = inputs.practice.shards, max(counts)
         steps = sorted({*(one for one in counts if one <= most), shards or most})

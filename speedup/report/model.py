@@ -86,6 +86,11 @@ class LiveModel:
         kinds.sort(key=lambda one: (_ORDER.index(one.family.mode), one.family.server not in _OWN))
         return cls(table, course, tuple(kinds), thinned(np.unique(table.workers), MOST_COUNTS, keep=shown))
 
+    @property
+    def shown(self) -> EstimateTable:
+        """The rows of the table at these counts."""
+        return self.table.take(np.isin(self.table.workers, self.counts))
+
     def rows(self, kind: LiveKind) -> Integers:
         """Return the row of the table for each count; -1 where there is none."""
         found = np.full(len(self.counts), -1, dtype=np.int64)

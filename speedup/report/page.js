@@ -6,7 +6,7 @@
   const live = page.live;
   const one = (id) => document.getElementById(id);
   const screenIs = (query) => window.matchMedia(query);
-  const SAME = 1e-12;
+  const SAME = 1e-9;
 
   // Numbers as the answer writes them.
   const three = (value) => String(Number(value.toPrecision(3)));
@@ -38,7 +38,7 @@
     return step === 0 ? slider.start : Number((slider.start * 10 ** (step / 50)).toPrecision(3));
   };
   const settings = () => {
-    const x = { transfer: 1, payload: 1, grad: 1, shards: null, workers: live.workers };
+    const x = { transfer: 1, payload: 1, grad: 1, shards: null, workers: 0 };
     for (const slider of live.sliders) {
       const value = valueOf(slider);
       const by = value / slider.start;
@@ -97,14 +97,15 @@
       goal.least ? (goal.least * n) / speedup - 1 : 0,
       at(kind.fits, i) ? 0 : Infinity,
     ];
-    const excess = Math.max(0, ...beyond.map((by) => by - SAME));
+    const excess = Math.max(0, ...beyond.map((by) => by - 1e-12));
     const score = goal.cost ? cost : later;
     return { kind, j, n, time, which, speedup, efficiency: speedup / n, later, cost, excess, score };
   };
-  const better = (a, b) => !b || a.excess < b.excess || (a.excess === b.excess && a.score < b.score * (1 - SAME));
+  const better = (a, b) =>
+    !b || a.excess < b.excess - SAME || (a.excess < b.excess + SAME && a.score < b.score * (1 - SAME));
   const alone = live.kinds.findIndex((kind) => kind.alone);
   const rivals = (i) =>
-    live.kinds.map((_, j) => j).filter((j) => live.kinds[j].there[i] && (alone < 0 || j === alone || live.counts[i] > 1));
+    [...live.kinds.keys()].filter((j) => live.kinds[j].there[i] && (alone < 0 || j === alone || live.counts[i] > 1));
   const best = (x) => {
     let found = null;
     live.counts.forEach((n, i) => {
@@ -203,12 +204,15 @@
       [...row.querySelectorAll("td")].forEach((cell, column) => (cell.textContent = cells[column] ?? "-"));
     });
   };
+  let rest = 0;
   const move = () => {
     const x = settings();
     const found = best(x);
     say(x, found);
     figure("live-curves", curves(x, found));
-    figure("live-map", map(x));
+    // The map takes longest: it waits until the slider rests.
+    clearTimeout(rest);
+    rest = setTimeout(() => figure("live-map", map(x)), 80);
   };
   const draw = () => {
     Object.keys(page.figures).filter((name) => !name.startsWith("live-")).forEach((name) => figure(name));
@@ -237,7 +241,7 @@
   one("save-json")?.addEventListener("click", () =>
     save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1)));
   live.sliders.forEach((slider) => one(slider.id).addEventListener("input", soon));
-  one("reset").addEventListener("click", () => (one("sliders").reset(), move()));
+  one("back").addEventListener("click", () => (one("sliders").reset(), move()));
   for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", draw);
   document.documentElement.classList.add("scripted");
   draw();

@@ -46,7 +46,7 @@ def report_page(answer: Recommendation) -> str:
     """Return the report of a recommendation as one HTML page."""
     model = LiveModel.of(answer)
     found = answer.certainty() if answer.field is not None else None
-    plans = (speedup_picture(answer, model), efficiency_picture(answer))
+    plans = (speedup_picture(answer, model), efficiency_picture(answer, model))
     limits, front = limits_picture(answer), front_picture(answer)
     live = (curves_picture(model), map_picture(model))
     kept = _kept(answer, model)
@@ -54,9 +54,9 @@ def report_page(answer: Recommendation) -> str:
         sections.plans(answer, plans),
         sections.why(answer, limits),
         sections.sure(found),
-        sections.money(answer, front),
-        sections.what_if(model, live, sliders(answer, model), answer),
-        sections.formulas(answer),
+        sections.money(front),
+        sections.what_if(model, live, sliders(model), answer),
+        sections.formulas(answer, model),
         sections.rests_on(answer),
         sections.downloads(len(kept), len(answer.table)),
     ]
@@ -69,7 +69,7 @@ def explorer_page(answer: Recommendation) -> str:
     """Return the sliders of a recommendation alone, with the curves and the map that they move, as one HTML page."""
     model = LiveModel.of(answer)
     live = (curves_picture(model), map_picture(model))
-    body = [sections.what_if(model, live, sliders(answer, model), answer)]
+    body = [sections.what_if(model, live, sliders(model), answer)]
     return _page(answer, model, f"Explore {_name(answer)}", body, live, {})
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speedup.cases import describe
+from speedup.cost import show_cost
 from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
 from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of, ranked
 from speedup.figures.servers import LOOK
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN_COUNTS = 12
 _RATIOS = np.geomspace(1e-3, 10, 49)
-_MAP_ROWS = 32
+_MAP_ROWS, _MOST_DOTS = 32, 1000
 _MARKED, _DRAWN = 9, 6
 
 
@@ -62,7 +63,7 @@ def speedup_picture(answer: Recommendation, model: LiveModel) -> Picture:
         f"Speedup against workers, 1 to {answer.table.workers.max()}, a curve for each kind of plan, with the ideal "
         f"line. Chosen: {describe(choice)}, speedup {ratio(choice.speedup)}."
     )
-    return Picture("figure-speedup", speedup_figure(answer.table, choice=choice), words, _speedups(answer, model))
+    return Picture("figure-speedup", speedup_figure(model.shown, choice=choice), words, _speedups(answer, model))
 
 
 def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
@@ -77,10 +78,10 @@ def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
     return table(("kind of plan", *map(str, counts)), rows, caption="Speedup by number of workers")
 
 
-def efficiency_picture(answer: Recommendation) -> Picture:
+def efficiency_picture(answer: Recommendation, model: LiveModel) -> Picture:
     """Return efficiency against workers."""
     words = f"Efficiency against workers. Chosen: {describe(answer.choice)}, {answer.choice.efficiency:.0%}."
-    return Picture("figure-efficiency", efficiency_figure(answer.table, choice=answer.choice), words)
+    return Picture("figure-efficiency", efficiency_figure(model.shown, choice=answer.choice), words)
 
 
 def limits_picture(answer: Recommendation) -> Picture | None:
@@ -106,11 +107,21 @@ def _terms(answer: Recommendation) -> Markup:
 
 
 def front_picture(answer: Recommendation) -> Picture | None:
-    """Return cost against time; None without a price. The table of the same plans stands beside it."""
+    """Return cost against time; None without a price."""
     if not answer.front:
         return None
     words = f"Cost against time, {len(answer.front)} plans that no other beats in both, and the choice."
-    return Picture("figure-front", front_figure(answer), words)
+    figure = front_figure(answer)
+    for cloud in figure.select_traces({"meta": "others"}):
+        step = -(-len(cloud.x) // _MOST_DOTS)
+        cloud.update(x=cloud.x[::step], y=cloud.y[::step])
+    until = "to target" if answer.goal.to_target else "run"
+    rows: list[tuple[object, ...]] = [
+        (describe(one.plan), str(one.batch or "?"), show_seconds(one.time_s), show_cost(one.cost or 0.0))
+        for one in answer.front
+    ]
+    numbers = table(("plan", "batch", until, "cost"), rows, caption="Plans that no other beats in time and in cost")
+    return Picture("figure-front", figure, words, numbers)
 
 
 def curves_picture(model: LiveModel) -> Picture:

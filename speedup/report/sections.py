@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from speedup import __version__
 from speedup.cases import describe
-from speedup.cost import show_cost
 from speedup.errors import PlanError
 from speedup.explanation import explanation_of
 from speedup.figures.kinds import label_of
 from speedup.formulas import QUANTITIES, symbols
-from speedup.plans import UpdateMode
 from speedup.report.markup import Markup, element, listed, table
 from speedup.report.mathml import mathml
 from speedup.report.numbers import HEAD, origins
@@ -19,6 +17,8 @@ from speedup.tables import FORMULAS
 from speedup.units import show_seconds
 
 if TYPE_CHECKING:
+    from sympy import Expr
+
     from speedup.certainty import Certainty
     from speedup.explanation import Explanation
     from speedup.recommendation import Recommendation
@@ -98,42 +98,32 @@ def _sources(found: Certainty) -> Markup:
     return table(head, rows, caption="What is not known exactly, and what it would save to know it", wordy=True)
 
 
-def money(answer: Recommendation, picture: Picture | None) -> Markup:
+def money(picture: Picture | None) -> Markup:
     """Return the plans that no other beats in time and in cost."""
-    if not answer.front:
-        return Markup()
-    rows: list[tuple[object, ...]] = [
-        (describe(one.plan), str(one.batch or "?"), show_seconds(one.time_s), show_cost(one.cost or 0.0))
-        for one in answer.front
-    ]
-    head = ("plan", "batch", "to target" if answer.goal.to_target else "run", "cost")
-    shown = table(head, rows, caption="Plans that no other beats in time and in cost")
-    return section("money", "Time and money", picture.markup() if picture else "", shown)
+    return Markup() if picture is None else section("money", "Time and money", picture.markup())
 
 
-def formulas(answer: Recommendation) -> Markup:
+def formulas(answer: Recommendation, model: LiveModel) -> Markup:
     """Return the formula of the choice, with its number, and with the numbers put in."""
-    told = _explained(answer)
+    told = _explained(answer, model)
     if told is None:
         return Markup()
-    lines: list[object] = []
-    if told.exchange is not None:
-        lines += [*_equation("t_net", told.exchange, told), _value(told.values[symbols.t_net])]
-    lines += [*_equation("t_train", told.expression, told)]
     constant = float(told.expression.subs(told.values))
-    lines += [_value(constant), *_speedup(answer, constant)]
-    return section(
-        "formulas", "The formula of the choice", element("p", _which(answer, constant)), *lines, _notations(told)
-    )
+    lines: list[object] = [element("p", _which(answer, constant))]
+    if told.exchange is not None:
+        lines += [*_equation("t_net", told.exchange, told.numbers[1], told), _value(told.values[symbols.t_net])]
+    lines += [*_equation("t_train", told.expression, told.numbers[0], told), _value(constant)]
+    return section("formulas", "The formula of the choice", *lines, _speedup(answer, constant), _notations(told))
 
 
-def _explained(answer: Recommendation) -> Explanation | None:
-    choice, inputs = answer.choice, answer.table.inputs
-    if answer.table.phases or choice.mode is UpdateMode.SEQUENTIAL:
+def _explained(answer: Recommendation, model: LiveModel) -> Explanation | None:
+    """Return the formula of the choice; None where it has none, or one for each phase."""
+    if answer.table.phases:
         return None
+    inputs, centre = model.centred(answer.table.inputs)
     method = answer.table.method if answer.table.method in FORMULAS else "exact"
     try:
-        return explanation_of(choice, inputs, method)
+        return explanation_of(answer.choice, inputs, method, centre=centre)
     except PlanError:
         return None
 
@@ -149,11 +139,14 @@ def _which(answer: Recommendation, constant: float) -> str:
     return said
 
 
-def _equation(left: str, expression: Any, told: Explanation) -> list[Markup]:  # noqa: ANN401 - of SymPy
+def _equation(left: str, expression: Expr, number: str, told: Explanation) -> list[Markup]:
+    """Return an equation with its number, and below it with the numbers put in."""
     plain, filled = mathml(left, expression), mathml(left, expression, told.values)
+    words = f"Formula of {left}, equation {number}"
+    box = {"class_": "box equation", "tabindex": "0", "role": "group"}
     return [
-        element("div", one, class_="box", tabindex="0", role="group", aria_label=f"Formula of {left}")
-        for one in (plain, filled)
+        element("div", plain, element("span", f"({number})"), aria_label=words, **box),
+        element("div", filled, aria_label=f"{words}, with its numbers", **box),
     ]
 
 
@@ -161,11 +154,11 @@ def _value(seconds: float) -> Markup:
     return element("p", f"= {seconds:.6g} s", class_="value")
 
 
-def _speedup(answer: Recommendation, constant: float) -> list[Markup]:
+def _speedup(answer: Recommendation, constant: float) -> Markup:
     plan = answer.choice
     alone = plan.batches * plan.t_grad_s
     said = f"Speedup (4.23): D t_grad / t_train = {alone:.6g} s / {constant:.6g} s = {alone / constant:.4g}."
-    return [element("p", said)]
+    return element("p", said)
 
 
 def _notations(told: Explanation) -> Markup:
@@ -225,7 +218,7 @@ def what_if(
         for index, kind in enumerate(model.kinds)
     ]
     titles = element("tr", *(element("th", one, scope="col") for one in head))
-    caption = element("caption", "At ", element("span", id="live-count"), " workers")
+    caption = element("caption", "At N = ", element("span", id="live-count"))
     shown = element("table", caption, element("thead", titles), element("tbody", *rows), id="live-table")
     box = element(
         "div", shown, class_="box", tabindex="0", role="region", aria_label="Kinds of plan at the number of workers"
@@ -268,12 +261,13 @@ def _controls(sliders: list[dict[str, Any]]) -> Markup:
     for one in sliders:
         steps = one.get("of")
         ends = (0, len(steps) - 1, steps.index(one["start"])) if steps else (-100, 100, 0)
-        rows += [
+        parts = (
             element("label", one["label"], for_=one["id"]),
             element("input", type="range", id=one["id"], min=ends[0], max=ends[1], value=ends[2], step=1),
             element("output", id=f"{one['id']}-value", for_=one["id"]),
-        ]
-    reset = element("button", "Back to the start", type="button", id="reset")
+        )
+        rows.append(element("div", *parts, class_="slider"))
+    reset = element("button", "Back to the start", type="button", id="back")
     return element("form", *rows, reset, id="sliders", autocomplete="off")
 
 
