@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check clean help
+.PHONY: demo test check docs clean help
 
 help:
 	@echo "make demo   calibrate a small network on this machine and recommend for a 1 Gbit/s network"
 	@echo "make test   run every check: style, types, contracts, tests, notebooks"
 	@echo "make check  style, types and contracts alone"
+	@echo "make docs   build the pages in docs/_build/html"
 	@echo "make clean  remove the environment and what the demo wrote"
 
 # Measuring ends with 5 when the machine was too busy for a stable number: the demo goes on and says so.
@@ -26,8 +27,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo docs/_build docs/notebooks
 
 # Debian ships venv apart from Python; install it where we may.
 $(VENV)/bin/pip:
