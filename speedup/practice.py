@@ -98,7 +98,7 @@ class Practice:
         t_intra_s: All gradients once over a link inside a machine [s].
         latency_intra_s: Latency of a message there [s].
         local_steps: Steps of every worker between two exchanges, H.
-        backup: Workers whose gradients are not waited for, K.
+        backup: Workers whose gradients are not waited for, B.
         shards: Machines that hold a shard each, k; None for as many as workers.
         speeds: Of each worker, in the order in which they are taken; 1 is that of one with t_grad. Empty if all are.
         staleness: Iterations that an asynchronous worker may be ahead of the slowest; None for any number.
@@ -189,7 +189,7 @@ class PracticeOptions(TypedDict, total=False):
         per_machine: Accelerators of a machine, which share its link; they are the workers.
         intra: Bandwidth inside a machine, a ``Link``, or what all gradients take there [s]; no time if left out.
         local_steps: Steps between two exchanges, H.
-        backup: Workers whose gradients an iteration does not wait for, K.
+        backup: Workers whose gradients an iteration does not wait for, B.
         shards: Machines that hold a shard each, k; as many as workers if left out.
         speeds: Of each worker, in the order in which they are taken; 1 is that of one with t_grad.
         staleness: Iterations that an asynchronous worker may be ahead of the slowest; any number if left out.

@@ -155,15 +155,11 @@ class RowMaker:
             )
         if kind.mode is UpdateMode.SEQUENTIAL:
             return self._by_formula(kind)
-        if kind.server not in THESIS_SERVERS or not self.inputs.practice.usual:
-            return self._beyond_the_thesis(kind)
+        beyond_the_thesis = kind.server not in THESIS_SERVERS or not self.inputs.practice.usual
+        if beyond_the_thesis and self.method != "simulation":
+            return self._by_rate(kind) if kind.mode is UpdateMode.ASYNC else self._by_exchange(kind)
         made = self._by_formula(kind) if self._is_formula(kind) else self._by_size(kind)
         return replace(made, move_s=self._moved_s(kind), straggler_s=self._straggler_s(kind.mode))
-
-    def _beyond_the_thesis(self, kind: Family) -> Rows:
-        if self.method == "simulation":
-            return self._by_estimator(kind)
-        return self._by_rate(kind) if kind.mode is UpdateMode.ASYNC else self._by_exchange(kind)
 
     def _is_formula(self, kind: Family) -> bool:
         if self.method in FORMULAS:
@@ -357,7 +353,8 @@ class RowMaker:
                 cycle = self._workers / approximate_throughput(self.counts, alone, *[queued] * ways, served)
             else:
                 cycle = constant_cycle_s(self.counts, alone + (ways - 2) * queued, queued)
-            return np.asarray(self.batches / self._workers * np.maximum(cycle, self._bounded_s(gradient, moved)))
+            bounded = self._bounded_s(gradient, moved, ways * self._t_comm_s)
+            return np.asarray(self.batches / self._workers * np.maximum(cycle, bounded))
 
         found = times(computed)
         rows = Rows(
@@ -380,7 +377,7 @@ class RowMaker:
             return gradient
         return np.asarray(gradient * self._workers / np.cumsum(speeds)[self.counts - 1])
 
-    def _bounded_s(self, gradient: Floats, moved: Floats) -> Floats | float:
+    def _bounded_s(self, gradient: Floats, moved: Floats, longest: float) -> Floats | float:
         """Return the shortest cycle of workers of which none may be far ahead of the others [s]."""
         staleness = self.inputs.practice.staleness
         if staleness is None:
@@ -392,7 +389,8 @@ class RowMaker:
         from speedup.queueing.staleness import stale_rate  # noqa: PLC0415 - as in _by_estimator
 
         # One bound for those that are alike, and one for the slowest, whom nobody may leave behind.
-        alike = 1 / stale_rate(self.counts, law, staleness, t_comm_s=float(moved[-1]))
+        # A distributed server's transfers grow a little with the workers; what these wait for each other hardly does.
+        alike = 1 / stale_rate(self.counts, law, staleness, t_comm_s=longest) - longest + moved
         return np.asarray(np.maximum(alike, gradient / slowest + moved))
 
     def _by_estimator(self, kind: Family) -> Rows:

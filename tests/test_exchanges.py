@@ -291,6 +291,13 @@ def test_unequal_workers_whose_times_vary_are_what_drawing_them_gives():
     assert found.t_iter_s == pytest.approx(draws.max(axis=1).mean(), rel=0.01)
 
 
+def test_bounded_staleness_of_a_count_does_not_depend_on_which_others_are_asked():
+    options = {"t_grad": 1.0, "t_comm": 0.2, "cv_grad": 0.5, "modes": "async", "servers": "distributed", "staleness": 2}
+    alone = estimate(**options, workers=[4])[0].time_s
+    (among,) = (row.time_s for row in estimate(**options, workers=range(1, 65)) if row.workers == 4)
+    assert among == pytest.approx(alone, rel=1e-12)
+
+
 def test_bounded_staleness_lies_between_lockstep_and_none():
     options = {"t_grad": 1.0, "t_comm": 0.01, "cv_grad": 0.4, "workers": 32, "batches": 3200, "servers": "distributed"}
     free = estimate(**options, modes="async")[0].time_s

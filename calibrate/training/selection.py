@@ -4,11 +4,12 @@ Sorting a tensor costs ten to a hundred times the gradient step it serves. Yet o
 threshold that exactly as many entries reach as are to be kept. Floats order like integers made of their bits, so
 the threshold is an integer, and counting the entries that reach a candidate is one pass over the tensor.
 
-The search is a bracketing one. A sample of two thousand entries gives a narrow bracket; inside it the count is
-nearly linear in the value, so that interpolation hits a right threshold after a few passes. Whatever the entries
-are, bisection ends the search after at most 32 further passes. Equal entries at the threshold are told apart by
-their index. The tensors of a network are searched together, a threshold each, so that a network of fifty kernels
-takes as many passes, and as long to compile, as one of a single kernel.
+The search is a bracketing one. A sample of some entries gives a narrow bracket; inside it the count is nearly linear
+in the value, so that interpolation leaves some dozen entries in it after a few passes. These are looked up in the few
+rows that have them, which is a fraction of a pass. Whatever the entries are, bisection ends the search after at most
+32 further passes. Equal entries at the threshold are told apart by their index. The tensors of a network are searched
+together, a threshold each, so that a network of fifty kernels takes as many passes, and as long to compile, as one of
+a single kernel.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ _NAN = 0x7F800001  # the key of every NaN, the next integer after infinity's bit
 _PADDING = -0x7FFFFFFF  # the key of no entry at all, below every other
 _LANES, _WIDTH = 32, 64
 _ROW = _LANES * _WIDTH
-_SAMPLE, _RUN = 2048, 16
+_SAMPLE, _RUN = 512, 16
 _INTERPOLATIONS, _MOST_TURNS = 8, 64
+_REST = 64
+"""Entries of a bracket, at most, that are looked up instead of searched for."""
 _FEW, _LARGE = 4, 2**22
 
 
@@ -43,12 +46,18 @@ class _Bracket(NamedTuple):
     """Keys between which each tensor's threshold lies, and how many of its entries reach them.
 
     ``below`` entries reach ``low``, at least as many as are kept; ``above`` reach ``high``, at most as many.
+    ``reach_low`` and ``reach_high`` have the same of each row.
     """
 
     low: jax.Array
     below: jax.Array
     high: jax.Array
     above: jax.Array
+    reach_low: jax.Array
+    reach_high: jax.Array
+
+
+_State: TypeAlias = tuple[_Bracket, jax.Array, jax.Array]
 
 
 def select_top(scores: jax.Array, kept: int, *, rank: Rank = "abs") -> jax.Array:
@@ -191,9 +200,23 @@ class _Rows:
         tensors = len(self.sizes)
         return jax.ops.segment_sum(of_rows, self.tensor_of, tensors, indices_are_sorted=True)
 
-    def counts(self, thresholds: jax.Array, zero: jax.Array) -> jax.Array:
-        """Return how many entries of each tensor reach its threshold."""
-        return self.per_tensor(self.summed(lambda keys, least: (keys >= least).astype(jnp.int32), thresholds, zero))
+    def reaching(self, thresholds: jax.Array, zero: jax.Array) -> jax.Array:
+        """Return how many entries of each row reach the threshold of its tensor."""
+        return self.summed(lambda keys, least: (keys >= least).astype(jnp.int32), thresholds, zero)
+
+    def all_reach(self) -> jax.Array:
+        """Return how many entries each row has."""
+        lengths = np.full(self.tensor_of.size, _ROW)
+        lengths[self.ends - 1] = self.sizes - (self.ends - self.starts - 1) * _ROW
+        return jnp.asarray(lengths, jnp.int32)
+
+    def first_where(self, flags: jax.Array, most: int) -> jax.Array:
+        """Return the numbers of the first flagged rows of each tensor, that of no row where there are fewer."""
+        through = jnp.cumsum(flags.astype(jnp.int32))
+        before = through[self.starts] - flags[self.starts]
+        wanted = before[:, None] + np.arange(1, most + 1)
+        found = jnp.searchsorted(through, wanted)
+        return jnp.where(wanted <= through[self.ends - 1][:, None], found, self.tensor_of.size)
 
     def sample(self) -> jax.Array:
         """Return some keys of each tensor, a row each, ascending."""
@@ -204,13 +227,16 @@ class _Rows:
         taken = jnp.stack([flat[own] for flat, own in zip(self.flat, places, strict=True)])
         return jnp.sort(self._made(taken), axis=1)
 
-    def row(self, numbers: jax.Array) -> jax.Array:
-        """Return the keys of one row of each tensor."""
-        found = [
-            lax.dynamic_slice(_padded(self._made(flat)), (number - start, 0), (1, _ROW))
-            for flat, number, start in zip(self.flat, numbers, self.starts, strict=True)
-        ]
-        return jnp.concatenate(found)
+    def rows(self, numbers: jax.Array) -> jax.Array:
+        """Return the keys of some rows of each tensor, in rows and columns behind them; of no row, padding."""
+        if self.keys is not None:
+            return self.keys.at[numbers].get(mode="fill", fill_value=_PADDING)
+        found = []
+        for flat, own, start, size in zip(self.flat, numbers, self.starts, self.sizes, strict=True):
+            places = (own - start)[:, None] * _ROW + np.arange(_ROW)
+            keys = self._made(flat.at[places].get(mode="clip"))
+            found.append(jnp.where(places < size, keys, _PADDING))
+        return jnp.stack(found)
 
     def masks(self, thresholds: jax.Array, first: jax.Array) -> list[jax.Array]:
         """Return the entries above each tensor's threshold, and those at it from an index on."""
@@ -224,6 +250,14 @@ class _Rows:
 
 def _padded(keys: jax.Array) -> jax.Array:
     return jnp.pad(keys, (0, -keys.size % _ROW), constant_values=_PADDING).reshape(-1, _ROW)
+
+
+def _of_rows(both: Callable[[jax.Array, jax.Array], jax.Array], rows: jax.Array) -> jax.Array:
+    """Return the largest or smallest entry of each row, halving them: a CPU reduces one entry at a time."""
+    while rows.shape[-1] > 1:
+        half = rows.shape[-1] // 2
+        rows = both(rows[..., :half], rows[..., half:])
+    return rows[..., 0]
 
 
 def _row_sums(rows: jax.Array, entry: Callable[[jax.Array], jax.Array], zero: jax.Array | int = 0) -> jax.Array:
@@ -250,23 +284,33 @@ def _thresholds(rows: _Rows, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _search(rows: _Rows, kept: jax.Array) -> _Bracket:
     """Narrow every tensor's bracket until one of its ends is right, or none is between them."""
     lower, upper = _from_sample(rows.sample(), kept / rows.sizes)
+    everything = rows.all_reach()
     start = _Bracket(
         jnp.full_like(kept, 0 if rows.rank == "abs" else -_NAN),
         jnp.asarray(rows.sizes, jnp.int32),
         jnp.full_like(kept, _NAN + 1),
         jnp.zeros_like(kept),
+        everything,
+        jnp.zeros_like(everything),
     )
 
-    def turn_once(state: tuple[_Bracket, jax.Array]) -> tuple[_Bracket, jax.Array]:
-        bracket, turn = state
+    def narrowed(bracket: _Bracket, turn: jax.Array) -> _Bracket:
         guess = jnp.where(turn < 2 + _INTERPOLATIONS, _interpolated(bracket, kept), _middle(bracket))
         guess = jnp.where(turn == 0, lower, jnp.where(turn == 1, upper, guess))
-        return _narrowed(rows, kept, bracket, jnp.clip(guess, bracket.low + 1, bracket.high - 1), turn), turn + 1
+        return _narrowed(rows, kept, bracket, jnp.clip(guess, bracket.low + 1, bracket.high - 1), turn)
 
-    def unfinished(state: tuple[_Bracket, jax.Array]) -> jax.Array:
+    def turn_once(state: _State) -> _State:
+        # What could not be looked up, as a row has three of a bracket's entries, can be after narrowing it once more.
+        bracket, turn, looked = state
+        look = ~looked & jnp.all(~_open(bracket, kept) | _has_few(bracket))
+        bracket = lax.cond(look, lambda: _looked_up(rows, kept, bracket), lambda: narrowed(bracket, turn))
+        return _Bracket(*bracket), turn + 1, look
+
+    def unfinished(state: _State) -> jax.Array:
         return jnp.any(_open(state[0], kept)) & (state[1] < _MOST_TURNS)
 
-    return _Bracket(*lax.while_loop(unfinished, turn_once, (start, jnp.zeros((), jnp.int32)))[0])
+    begin = (start, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    return _Bracket(*lax.while_loop(unfinished, turn_once, begin)[0])
 
 
 def _from_sample(sample: jax.Array, share: jax.Array) -> list[jax.Array]:
@@ -279,26 +323,67 @@ def _from_sample(sample: jax.Array, share: jax.Array) -> list[jax.Array]:
 
 
 def _open(bracket: _Bracket, kept: jax.Array) -> jax.Array:
-    low, below, high, above = bracket
-    return (below != kept) & (above != kept) & (low != high - 1)
+    return (bracket.below != kept) & (bracket.above != kept) & (bracket.low != bracket.high - 1)
+
+
+def _has_few(bracket: _Bracket) -> jax.Array:
+    return bracket.below - bracket.above <= _REST
 
 
 def _narrowed(rows: _Rows, kept: jax.Array, bracket: _Bracket, candidate: jax.Array, turn: jax.Array) -> _Bracket:
     """Count the entries that reach ``candidate``, and put it in the place of one end of each open bracket."""
-    low, below, high, above = bracket
-    count, searching = rows.counts(candidate, turn), _open(bracket, kept)
+    low, below, high, above, reach_low, reach_high = bracket
+    reach, searching = rows.reaching(candidate, turn), _open(bracket, kept)
+    count = rows.per_tensor(reach)
     raised, lowered = searching & (count >= kept), searching & (count < kept)
     return _Bracket(
         jnp.where(raised, candidate, low),
         jnp.where(raised, count, below),
         jnp.where(lowered, candidate, high),
         jnp.where(lowered, count, above),
+        jnp.where(raised[rows.tensor_of], reach, reach_low),
+        jnp.where(lowered[rows.tensor_of], reach, reach_high),
+    )
+
+
+def _looked_up(rows: _Rows, kept: jax.Array, bracket: _Bracket) -> _Bracket:
+    """Close brackets of few entries by looking up these in the rows that have them.
+
+    Rows with more than two of them leave their tensor's bracket open: of a row, its largest and its smallest are found.
+    """
+    low, below, high, above, reach_low, reach_high = bracket
+    inside = reach_low - reach_high
+    numbers = rows.first_where(inside > 0, _REST)
+    of_row = inside.at[numbers].get(mode="fill", fill_value=0)
+    keys = rows.rows(numbers)
+    within = (keys >= low[:, None, None]) & (keys < high[:, None, None])
+    largest = _of_rows(jnp.maximum, jnp.where(within, keys, _PADDING))
+    smallest = _of_rows(jnp.minimum, jnp.where(within, keys, _NAN))
+    found = jnp.concatenate([largest, jnp.where(of_row > 1, smallest, _PADDING)], axis=1)
+    place = jnp.clip(kept - above - 1, 0, found.shape[1] - 1)
+    threshold = jnp.take_along_axis(-jnp.sort(-found, axis=1), place[:, None], axis=1)
+    known = _open(bracket, kept) & _has_few(bracket) & jnp.all(of_row <= 2, axis=1)
+    return _Bracket(
+        jnp.where(known, threshold[:, 0], low),
+        jnp.where(known, above + jnp.sum(found >= threshold, axis=1), below),
+        jnp.where(known, threshold[:, 0] + 1, high),
+        jnp.where(known, above + jnp.sum(found > threshold, axis=1), above),
+        reach_low,
+        reach_high,
     )
 
 
 def _interpolated(bracket: _Bracket, kept: jax.Array) -> jax.Array:
-    low, below, high, above = bracket
-    share = (below - kept).astype(jnp.float32) / (below - above).astype(jnp.float32)
+    """Return where the count would be right if it were linear in the value; one that brings both ends near.
+
+    Where one end is far nearer than the other, the next candidate would fall on its side again and again: it is put a
+    little beyond.
+    """
+    low, below, high, above, *_ = bracket
+    under, over = (below - kept).astype(jnp.float32), (kept - above).astype(jnp.float32)
+    near, far = jnp.minimum(under, over), jnp.maximum(under, over)
+    beyond = jnp.where(far > 8 * near, jnp.minimum(2 * jnp.sqrt(near) + near / 16 + 1, far / 2), 0)
+    share = (under + jnp.where(under < over, beyond, -beyond)) / (under + over)
     start, end = _value(low), _value(high)
     return _key(start + share * (end - start), "raw")
 
@@ -321,7 +406,7 @@ def _first_kept(rows: _Rows, threshold: jax.Array, wanted: jax.Array) -> jax.Arr
     # A tensor with fewer such entries than wanted is not tied, and its answer is thrown away.
     row = jnp.clip(row, rows.starts, rows.ends - 1)
     missing = wanted - (from_here[row] - per_row[row])
-    equal = (rows.row(row) == threshold[:, None]).astype(jnp.int32)
+    equal = (rows.rows(row[:, None])[:, 0] == threshold[:, None]).astype(jnp.int32)
     remaining = jnp.cumsum(equal[:, ::-1], axis=1)[:, ::-1]
     place = jnp.sum(remaining >= missing[:, None], axis=1, dtype=jnp.int32) - 1
     first: jax.Array = (row - rows.starts) * _ROW + place
