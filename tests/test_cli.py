@@ -115,7 +115,21 @@ def test_plot_writes_a_page_that_loads_nothing_and_prints_its_path(command, tmp_
     assert (code, out) == (0, f"{path}\n")
     page = path.read_text()
     assert '<script src="http' not in page
-    assert '"remove":["sendChartToCloud"]' in page
+    assert '"remove":["sendChartToCloud",' in page
+
+
+def test_a_recommendation_is_written_as_a_figure_beside_its_text(command, tmp_path):
+    path = tmp_path / "figure.html"
+    code, out, _ = command(f"recommend squeezenet --plot {path}")
+    assert code == 0
+    assert out.endswith(f"{path}\n")
+    assert "8 workers: 7.43" in path.read_text()
+    code, out, said = command(f"recommend squeezenet --json --plot {path}")
+    assert json.loads(out)["headline"].startswith("Use 8 workers")
+    assert said == f"{path}\n"
+    code, _, said = command(f"recommend squeezenet --plot {tmp_path / 'missing' / 'figure.html'}")
+    assert code == 3
+    assert "does not exist" in said
 
 
 def test_profiles_lists_the_shipped_ones(command):

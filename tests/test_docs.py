@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ from documented import GENERATED, commands, pages, play, shown
 import speedup
 
 ROOT = Path(__file__).parents[1]
+GALLERY = runpy.run_path(str(ROOT / "docs" / "generate" / "gallery_page.py"))
 README = (ROOT / "README.md").read_text()
 WRITTEN = pages()
 COMMANDS = [command for page in WRITTEN for command in commands(page)]
@@ -25,6 +27,14 @@ def name_of(page):
 @pytest.mark.parametrize("page", GENERATED)
 def test_a_generated_page_is_current(page):
     assert (ROOT / "docs" / page).read_text() == GENERATED[page](), "run: python docs/generate"
+
+
+@pytest.mark.parametrize("one", GALLERY["GALLERY"], ids=lambda one: one.name)
+def test_a_line_of_the_gallery_makes_its_figure_and_the_figure_is_there(one):
+    assert GALLERY["drawn"](one).layout.title.text
+    image = ROOT / "docs" / "figures" / f"gallery_{one.name}.svg"
+    assert image.read_text().startswith("<svg")
+    assert image.stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=name_of)

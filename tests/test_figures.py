@@ -43,7 +43,7 @@ FIGURES = every_figure()
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_the_template_without_the_upload_button(name):
-    assert FIGURES[name].layout.template.layout.modebar.remove == ("sendChartToCloud",)
+    assert FIGURES[name].layout.template.layout.modebar.remove[0] == "sendChartToCloud"
     assert FIGURES[name].layout.template == TEMPLATE
 
 
@@ -181,6 +181,7 @@ def test_runs_of_two_kinds_are_two_kinds_of_points():
         "measured: sync-join, distributed server",
         "measured: sync-join, all-reduce",
     ]
+    assert points[0].marker.symbol != points[1].marker.symbol
 
 
 @pytest.mark.parametrize("options", [{"measured_up_to": 4}, {"measured": runs()}])
@@ -189,9 +190,11 @@ def test_curves_are_dotted_beyond_what_was_measured_and_the_boundary_says_so(opt
     table = estimate("resnet34", network="10gbit", workers=workers, modes="sync-join", servers="distributed")
     figure = speedup_figure(table, **options)
     (near,), (far,) = parts(figure, "curve"), parts(figure, "extrapolated")
-    assert max(near.x) == min(far.x) == 4
+    (bridge,) = parts(figure, "bridge")
+    assert (bridge.x[0], bridge.x[1]) == (max(near.x), min(far.x))
+    assert max(near.x) == 4
     assert (near.line.dash, far.line.dash, far.showlegend) == ("solid", "dot", False)
-    np.testing.assert_array_equal([*near.y, *far.y[1:]], table.speedup)
+    np.testing.assert_array_equal([*near.y, *far.y], table.speedup)
     (said,) = figure.layout.annotations
     assert said.text == "measured up to N = 4"
     assert said.x == (np.log10(4) if 64 in workers else 4)
@@ -317,6 +320,18 @@ def test_every_region_has_its_letter_and_the_legend_says_what_it_means():
 def test_ratios_must_be_above_0(ratios):
     with pytest.raises(SpeedupError, match="ratios must be numbers above 0"):
         servers_figure(estimate("googlenet"), ratios=ratios)
+
+
+def test_a_run_in_phases_has_no_map_of_its_own():
+    with pytest.raises(SpeedupError, match="3 phases of this run have a ratio each"):
+        servers_figure(estimate(pruned(), network="1gbit"))
+
+
+def test_where_times_vary_the_map_is_that_of_queueing_theory():
+    options = {"cv_grad": 0.2, "workers": [1, 2, 4], "servers": "distributed", "modes": "sync-join"}
+    cells = servers_figure(estimate(t_grad=1.0, t_comm=0.3, **options), ratios=[0.01, 0.1]).data[0]
+    expected = estimate(t_grad=1.0, t_comm=0.1, method="queueing", **options).speedup
+    np.testing.assert_allclose([float(row[1][1]) for row in cells.customdata], np.maximum(expected, 1), rtol=0.01)
 
 
 def test_ratios_shorter_than_the_latency_are_refused():
@@ -540,7 +555,7 @@ def test_a_page_needs_no_network_and_works_on_a_phone(tmp_path):
     page = save_figure(FIGURES["limits"], tmp_path / "a.html").read_text()
     assert '<script src="http' not in page
     assert "width=device-width" in page
-    assert "<title>What an iteration is made of</title>" in page
+    assert "<title>Parts of an iteration</title>" in page
     assert '"showSendToCloud": false' in page
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cluster_page import cluster
 from edge_popup_page import edge_popup
 from formula_pages import calibrations, equations, semaphore, thesis
+from gallery_page import gallery
 from noise_scale_page import noise_scale
 from optimizers_page import optimizers
 from payloads_page import payloads
@@ -35,6 +36,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "optimizers.md": optimizers,
     "validation.md": validation,
     "noise_scale.md": noise_scale,
+    "gallery.md": gallery,
     "cli.md": cli,
     "encodings.md": encodings,
     "schemas/profile.json": profile_schema,

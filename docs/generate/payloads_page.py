@@ -12,17 +12,19 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import plotly.graph_objects as go
 from rows import Row, read
 
 from speedup import recommend
-from speedup.figures import TEMPLATE
+from speedup.figures import save_figure
+from speedup.figures.template import new_figure
 from speedup.profile import Device, Phase, Profile, Provenance, Timing, Workload
 from speedup.reasons import describe
 from speedup.text import ratio
 from speedup.units import show_bytes, show_seconds
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from speedup.recommendation import Recommendation
 
 FIGURE = Path(__file__).parents[1] / "figures" / "payloads.svg"
@@ -255,19 +257,20 @@ def figure() -> go.Figure:
     rates = np.geomspace(0.1, 100, 31)
     dashes = ("solid", "dash", "dot", "longdash", "dashdot", "longdashdot")
     colours = ("#000000", "#56B4E9", "#E69F00", "#0072B2", "#009E73", "#D55E00")
-    drawing = go.Figure()
+    drawing = new_figure(
+        "What is trained and sent",
+        f"VGG16E, best of all plans with up to {WORKERS} workers",
+        x="bandwidth of each link and direction [Gbit/s]",
+        y="speedup S",
+    )
     for way, dash, colour in zip((way for way in WAYS if way.name in DRAWN), dashes, colours, strict=True):
         speedups = [recommended("vgg16e", way, f"{rate:.6f}gbit").choice.speedup for rate in rates]
         drawing.add_scatter(x=rates, y=speedups, mode="lines", name=way.name, line={"dash": dash, "color": colour})
-    drawing.update_layout(
-        template=TEMPLATE, title=f"VGG16E, best of all plans with up to {WORKERS} workers", width=860, height=460
-    )
-    drawing.update_layout(legend={"title": "what is trained and sent"})
-    drawing.update_xaxes(title="bandwidth of each link and direction [Gbit/s]", type="log", dtick=1)
-    drawing.update_yaxes(title="speedup S", range=[0, WORKERS])
+    drawing.update_layout(width=860, height=500)
+    drawing.update_xaxes(type="log", dtick=1)
+    drawing.update_yaxes(range=[0, WORKERS])
     return drawing
 
 
 if __name__ == "__main__":
-    figure().write_image(FIGURE)
-    print(FIGURE)
+    print(save_figure(figure(), FIGURE))

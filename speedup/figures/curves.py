@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
     from speedup.tables import Estimate, EstimateTable, Floats, Integers
     from speedup.validation import Comparison
@@ -29,6 +30,7 @@ _SHOWN = 6
 _MARKED = 9
 _WIDTH, _WIDER = 2.0, 3.0
 _SAME = 1e-6
+_RAN = ("triangle-up", "x", "pentagon", "cross", "triangle-down", "hourglass", "star-diamond", "bowtie")
 _ROOM = 1.12
 
 
@@ -139,7 +141,7 @@ def _draw(
 def _about(table: EstimateTable) -> str:
     bands = f"; bands: {LEVEL:.0%} intervals" if np.isfinite(table.low).any() else ""
     times = f"t_grad = {show_seconds(table.t_grad_s)}, t_comm = {show_seconds(table.t_comm_s)}"
-    return f"{times}, {table.batches} batches{bands}"
+    return f"{times}, {table.batches:,} batches{bands}"
 
 
 def _order(table: EstimateTable, choice: Estimate | None) -> list[int]:
@@ -173,60 +175,71 @@ class _Curve:
 
     def draw(self, figure: go.Figure, later: list[_Curve], *, visible: bool | str) -> None:
         """Add the traces; of a curve that later ones will cover, an edge stays to be seen."""
+        in_group = {"name": self.name, "legendgroup": self.name, "visible": visible}
         if np.isfinite(self.low).any():
-            self._draw_band(figure, visible)
+            self._draw_band(figure, in_group)
         width = _WIDTH + _WIDER * sum(self._same(one) for one in later)
-        beyond = ~self.known
-        # The dotted part begins where the measured one ends.
-        beyond[: len(beyond) - 1] |= ~self.known[1:]
+        line = {"color": colour_of(self.kind), "width": width}
         if self.known.any():
-            self._draw_part(figure, self.known, dash_of(self.kind), width, visible, self.name)
+            self._draw_part(figure, self.known, line | {"dash": dash_of(self.kind)}, in_group, "curve")
         if not self.known.all():
-            self._draw_part(figure, beyond, "dot", width, visible, f"{self.name}, extrapolated")
+            self._draw_part(figure, ~self.known, line | {"dash": "dot"}, in_group, "extrapolated")
+            self._draw_bridge(figure, line | {"dash": "dot"}, in_group)
 
     def _same(self, other: _Curve) -> bool:
         return np.array_equal(self.x, other.x) and np.allclose(self.y, other.y, rtol=_SAME, atol=0)
 
     def _draw_part(
-        self, figure: go.Figure, rows: np.ndarray, dash: str, width: float, visible: bool | str, name: str
+        self, figure: go.Figure, rows: NDArray[np.bool_], line: dict[str, Any], in_group: dict[str, Any], meta: str
     ) -> None:
         figure.add_scatter(
             x=self.x[rows],
             y=self.y[rows],
             mode="lines+markers",
-            name=name,
-            legendgroup=self.name,
-            showlegend=name == self.name or not self.known.any(),
-            line={"color": colour_of(self.kind), "dash": dash, "width": width},
-            marker={"symbol": marker_of(self.kind), "size": 7 + width, "maxdisplayed": _MARKED},
-            visible=visible,
+            showlegend=meta == "curve" or not self.known.any(),
+            line=line,
+            marker={"symbol": marker_of(self.kind), "size": 7 + line["width"], "maxdisplayed": _MARKED},
             customdata=self._intervals(rows),
             hovertemplate=f"%{{y:{self.text}}}%{{customdata}}",
-            meta="curve" if name == self.name else "extrapolated",
+            meta=meta,
+            **in_group,
         )
 
-    def _intervals(self, rows: np.ndarray) -> list[str]:
+    def _draw_bridge(self, figure: go.Figure, line: dict[str, Any], in_group: dict[str, Any]) -> None:
+        """Join the two parts by a line of its own, so that the mouse reads the point between them once."""
+        ends = np.flatnonzero(np.diff(self.known))
+        for end in ends:
+            figure.add_scatter(
+                x=self.x[end : end + 2],
+                y=self.y[end : end + 2],
+                mode="lines",
+                showlegend=False,
+                line=line,
+                hoverinfo="skip",
+                meta="bridge",
+                **in_group,
+            )
+
+    def _intervals(self, rows: NDArray[np.bool_]) -> list[str]:
         """Return the interval of each point in words; nothing where none is known."""
         return [
             f" [{low:{self.text}}, {high:{self.text}}]" if np.isfinite(low) else ""
             for low, high in zip(self.low[rows], self.high[rows], strict=True)
         ]
 
-    def _draw_band(self, figure: go.Figure, visible: bool | str) -> None:
+    def _draw_band(self, figure: go.Figure, in_group: dict[str, Any]) -> None:
         for edge, values in (("low", self.low), ("high", self.high)):
             figure.add_scatter(
                 x=self.x,
                 y=values,
                 mode="lines",
-                name=f"{self.name}, {LEVEL:.0%} interval",
-                legendgroup=self.name,
                 showlegend=False,
                 line={"width": 0, "color": colour_of(self.kind)},
                 fill="tonexty" if edge == "high" else None,
                 fillcolor=faint(colour_of(self.kind)),
                 hoverinfo="skip",
-                visible=visible,
                 meta=edge,
+                **in_group,
             )
 
 
@@ -267,7 +280,7 @@ def _add_measured(figure: go.Figure, quantity: _Quantity, table: EstimateTable, 
     for one in measured:
         kind, workers, rate = _plan_of(one)
         speedups[kind][workers].append(rate * table.t_grad_s)
-    for kind, by_count in speedups.items():
+    for place, (kind, by_count) in enumerate(speedups.items()):
         counts = np.array(sorted(by_count))
         low, mean, high = (
             quantity.of(np.array([end(by_count[count]) for count in counts]), counts) for end in (min, np.mean, max)
@@ -278,7 +291,8 @@ def _add_measured(figure: go.Figure, quantity: _Quantity, table: EstimateTable, 
             mode="markers",
             name=f"measured: {label_of(kind)}",
             marker={
-                "symbol": marker_of(kind),
+                # A point has no dash to tell its server.
+                "symbol": _RAN[place % len(_RAN)],
                 "size": 11,
                 "color": colour_of(kind),
                 "line": {"color": "#000000", "width": 1.5},

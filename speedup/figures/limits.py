@@ -48,7 +48,7 @@ def limits_figure(table: EstimateTable, *, choice: Estimate | None = None) -> go
     index = index_of(table, plan)
     rows = table.take(table.family == index)
     rows = rows.take(np.isin(rows.workers, _few(rows.workers, plan.workers)))
-    figure = new_figure("What an iteration is made of", label_of(table.families[index]), x="workers N", y="iteration")
+    figure = new_figure("Parts of an iteration", label_of(table.families[index]), x="workers N", y="iteration")
     counts = [str(count) for count in rows.workers]
     for name, seconds in _terms(rows).items():
         colour, pattern = _LOOK[name]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speedup.errors import UnitError
+from speedup.errors import PlanError, UnitError
 from speedup.estimates import tabulate
 from speedup.figures.kinds import ALONE, SERVER_WORDS, label_of
 from speedup.figures.template import (
@@ -77,7 +77,8 @@ def servers_figure(
     """Draw the best server over t_comm / t_grad and workers: letters say which, lines where another overtakes it.
 
     Every column is the table with transfers of another length, all else equal. One worker alone is a rival, too. Of
-    servers that are as fast as each other the first of the table is shown.
+    servers that are as fast as each other the first of the table is shown. Where times vary, ``auto`` answers by
+    queueing theory here and never by simulation; with many workers that takes seconds, and less with fewer ``ratios``.
 
     Args:
         table: Estimates; its kinds of plan and worker counts are compared.
@@ -89,6 +90,7 @@ def servers_figure(
 
     Raises:
         UnitError: A ratio is not above 0, or latency alone takes longer.
+        PlanError: The table is of a run in phases, each of which has a ratio of its own.
 
     Example:
         >>> from speedup import estimate
@@ -97,11 +99,16 @@ def servers_figure(
         >>> figure.data[0].customdata[-1][0][0]
         'sync-join, shards and workers, pipelined'
     """
+    if table.phases:
+        raise PlanError(
+            f"the {len(table.phases)} phases of this run have a ratio each. Draw one of them: "
+            "estimate(profile.of_phase(profile.phases[0]), ...)."
+        )
     asked = _RATIOS if ratios is None else np.array(sorted(ratios), dtype=np.float64)
     if not (asked.size and np.all(asked > 0)):
         raise UnitError("ratios must be numbers above 0, such as [0.01, 0.1, 1].")
     found = _map(table, asked)
-    about = f"the fastest of {len(found.kinds)} kinds of plan, {table.batches} batches"
+    about = f"the fastest of {len(found.kinds)} kinds of plan, {table.batches:,} batches"
     figure = new_figure("The best server", about, x="t_comm / t_grad", y="workers N")
     _add_cells(figure, found)
     _add_crossovers(figure, found)
@@ -119,10 +126,12 @@ def _map(table: EstimateTable, ratios: Floats) -> _Map:
     if not kept.any():
         raise UnitError(f"ratios = {ratios[-1]:g} at most; the latency alone is more than that of t_grad.")
     counts, kinds = np.unique(table.workers), list(dict.fromkeys([ALONE, *table.families]))
+    # Simulating thousands of cells would take minutes.
+    method = "queueing" if inputs.varies and table.method == "auto" else table.method
     best, speedups = [], []
     for factor in moved_s[kept] / (inputs.t_comm_s - inputs.latency_s):
         changed = with_transfers(inputs, float(factor))
-        one = tabulate(changed, kinds, counts, table.batches, table.method, table.placement)
+        one = tabulate(changed, kinds, counts, table.batches, method, table.placement)
         speedup = one.speedup.reshape(len(kinds), len(counts))
         # The first of those that are as fast as the fastest.
         fastest = np.argmax(speedup * _SAME >= speedup.max(axis=0), axis=0)

@@ -31,6 +31,8 @@ CONFIG: dict[str, Any] = {
 }
 """What plotly.js is to be told where a figure is put into a page."""
 
+# Plotly 7 puts a button into every figure that uploads it; without the others a narrow title has room beside the rest.
+_BUTTONS_LEFT_OUT = ("sendChartToCloud", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d")
 _WIDE = 32
 _THOUSAND = 1000.0
 _LETTERS = 52  # of a line that a narrow page has room for
@@ -50,7 +52,7 @@ def _template(ink: str, paper: str, grid: str) -> go.layout.Template:
             "colorway": COLOURS,
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": ink},
             "hovermode": "x unified",
-            "hoverlabel": {"bgcolor": paper, "bordercolor": GREY, "font": {"color": ink}, "namelength": -1},
+            "hoverlabel": {"bgcolor": paper, "bordercolor": GREY, "font": {"color": ink, "size": 12}, "namelength": -1},
             # Below the curves, where it covers none of them and a narrow page has room for it.
             "legend": {
                 "orientation": "h",
@@ -60,12 +62,12 @@ def _template(ink: str, paper: str, grid: str) -> go.layout.Template:
                 "xref": "container",
                 "x": 0.01,
                 "maxheight": 0.32,
+                "itemwidth": 40,
                 "bgcolor": paper,
                 "font": {"size": 12},
             },
             "margin": {"l": 16, "r": 16, "t": 40, "b": 16},
-            # Plotly 7 puts a button into every figure that uploads it.
-            "modebar": {"remove": ["sendChartToCloud"], "bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": ink},
+            "modebar": {"remove": _BUTTONS_LEFT_OUT, "bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": ink},
             "paper_bgcolor": paper,
             "plot_bgcolor": paper,
             "title": {
@@ -75,7 +77,7 @@ def _template(ink: str, paper: str, grid: str) -> go.layout.Template:
                 "y": 1,
                 "yref": "container",
                 "yanchor": "top",
-                "pad": {"l": 16, "t": 12, "b": 12},
+                "pad": {"l": 16, "t": 12, "b": 20},
                 "font": {"size": 16},
                 "subtitle": {"font": {"size": 12}},
                 "automargin": True,
