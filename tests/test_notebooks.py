@@ -78,6 +78,12 @@ def elsewhere(slider):
     return slider.base**slider.max if hasattr(slider, "base") else slider.max
 
 
+def inside(figure):
+    """Whether the axis of y, where its range is fixed, has room for everything."""
+    top = (figure.layout.yaxis.range or [0, float("inf")])[1]
+    return all(max(trace.y) <= top for trace in figure.data)
+
+
 LIVE = [path for path in NOTEBOOKS if any(GUARD in source for source in sources(path))]
 
 
@@ -147,6 +153,7 @@ def test_sliders_move_the_figure(path, monkeypatch):
         before = live.to_json()
         slider.value = elsewhere(slider)
         assert live.to_json() != before, slider.description
+        assert inside(live), slider.description
 
 
 @pytest.mark.parametrize("path", LIVE, ids=name_of)

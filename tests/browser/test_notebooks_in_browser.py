@@ -12,19 +12,18 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_placement.ipynb"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Execute the notebook with figures that need no kernel, and convert it to HTML that loads nothing."""
-    nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient")
-    exporters = pytest.importorskip("nbconvert.exporters")
+    import nbformat
+    from nbclient import NotebookClient
+    from nbconvert import HTMLExporter
+
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PLOTLY_RENDERER", "notebook")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         folder = {"metadata": {"path": str(NOTEBOOK.parent)}}
         # Widgets live with their kernel alone; without their state nobody asks a network for their script.
-        client.NotebookClient(notebook, timeout=120, resources=folder, store_widget_state=False).execute()
-    exporter = exporters.HTMLExporter(
-        mathjax_url="", require_js_url="", mermaid_js_url="", mermaid_layout_elk_js_url=""
-    )
+        NotebookClient(notebook, timeout=120, resources=folder, store_widget_state=False).execute()
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", mermaid_js_url="", mermaid_layout_elk_js_url="")
     path = tmp_path_factory.mktemp("notebook") / "page.html"
     path.write_text(exporter.from_notebook_node(notebook)[0], encoding="utf-8")
     return path
