@@ -139,6 +139,9 @@ def _more_workers(case: Case) -> str:
         return f"{verdict}: {other.workers} give speedup {ratio(other.speedup)}, efficiency {other.efficiency:.1%}."
     if plan.mode is not UpdateMode.SYNC_SPLIT and plan.workers >= plan.batches:
         return f"{plan.batches} batches keep at most {plan.batches} workers busy."
+    speeds = case.inputs.practice.speeds
+    if speeds and len(speeds) < 2 * plan.workers:
+        return ""
     other = case.variant(workers=2 * plan.workers)
     if other.time_s >= plan.time_s or other.status is Status.IDLE_WORKERS:
         return ""

@@ -27,7 +27,7 @@ def test_the_wheel_holds_two_packages_with_types_and_profiles_and_nothing_else(w
     facts = f"speedup_toolkit-{speedup.__version__}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"speedup", "calibrate", facts}
     assert {"speedup/py.typed", "calibrate/py.typed", "speedup/_data/profiles/resnet34.json"} <= set(names)
-    assert "speedup/_data/prices.csv" in names
+    assert {"speedup/_data/prices.csv", "speedup/report/page.js", "speedup/report/page.css"} <= set(names)
     shipped = {name for name in names if name.endswith(".json")}
     assert shipped == {f"speedup/_data/profiles/{path.name}" for path in (ROOT / "data" / "profiles").glob("*.json")}
 
@@ -36,11 +36,18 @@ def test_the_unpacked_wheel_recommends_from_its_own_profiles(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
         "import speedup, speedup.prices; print(speedup.__file__); print(speedup.recommend('vgg16e').choice.workers);"
-        "print(speedup.prices.prices_path(), len(speedup.prices.offers()) > 0)"
+        "print(speedup.prices.prices_path(), len(speedup.prices.offers()) > 0);"
+        "print(speedup.recommend('vgg16e').report('report.html'))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
     )
     package = tmp_path / "speedup"
-    assert done.stdout.split() == [str(package / "__init__.py"), "1", str(package / "_data" / "prices.csv"), "True"]
+    assert done.stdout.split() == [
+        str(package / "__init__.py"),
+        "1",
+        str(package / "_data" / "prices.csv"),
+        "True",
+        "report.html",
+    ]

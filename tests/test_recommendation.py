@@ -228,3 +228,9 @@ def test_an_explanation_names_what_stands_for_t_grad_in_sync_split():
     assert (document["part_of_a_batch"]["batch"], document["part_of_a_batch"]["t_grad_provenance"]) == (13, "fitted")
     assert explain(swept(line), network="1gbit", workers=5).part is None
     assert "warning: t_grad of batch 512 is extrapolated" in str(explain(swept(line), network="1gbit", batch=512))
+
+
+def test_speeds_of_as_many_workers_as_are_allowed_are_enough():
+    answer = recommend("resnet34", network="10gbit", speeds=[1, 1, 0.5, 2], max_workers=4)
+    assert answer.choice.workers == 4
+    assert not any("would give speedup" in reason for reason in answer.reasons)

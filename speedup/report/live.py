@@ -18,6 +18,7 @@ from speedup.units import show_seconds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from speedup.goals import Goal
     from speedup.inputs import Inputs
     from speedup.phases import Part
     from speedup.recommendation import Recommendation
@@ -118,11 +119,10 @@ def sliders(model: LiveModel) -> list[dict[str, Any]]:
 
     Where the payload is known, what a transfer takes is told by it and a bandwidth; else by t_comm itself.
     """
-    inputs = model.table.inputs
-    moving = (
-        _of_link(inputs, model) if inputs.profile is not None else [_slider("t_comm", "t_comm", "s", _t_comm(model))]
-    )
-    found = [*moving, _slider("t_grad", "t_grad, gradient of one batch", "s", model.table.t_grad_s)]
+    inputs, mean = model.table.inputs, ", mean of the phases" if len(model.course.parts) > 1 else ""
+    alone = [_slider("t_comm", "t_comm", "s", model.table.t_comm_s)]
+    moving = alone if inputs.profile is None else _of_link(inputs, model)
+    found = [*moving, _slider("t_grad", f"t_grad, gradient of one batch{mean}", "s", model.table.t_grad_s)]
     counts = model.counts.tolist()
     found.append({"id": "workers", "label": "Workers, at most N", "unit": "", "start": counts[-1], "of": counts})
     if any(symbols.k in one.free_symbols for kind in model.kinds for one in kind.formulas):
@@ -130,10 +130,6 @@ def sliders(model: LiveModel) -> list[dict[str, Any]]:
         steps = sorted({*(one for one in counts if one <= most), shards or most})
         found.append({"id": "shards", "label": "Shards k", "unit": "k", "start": shards or most, "of": steps})
     return found
-
-
-def _t_comm(model: LiveModel) -> float:
-    return model.table.t_comm_s
 
 
 def _slider(identity: str, label: str, unit: str, start: float) -> dict[str, Any]:
@@ -144,12 +140,17 @@ def _of_link(inputs: Inputs, model: LiveModel) -> list[dict[str, Any]]:
     sent = inputs.traffic
     load = inputs.profile.workload if inputs.profile else None
     payload = (sent.up_bytes + sent.down_bytes) / 2 if sent else load.payload_bytes if load else 0
-    implied = payload / (_t_comm(model) - inputs.latency_s)
+    implied = payload / (model.table.t_comm_s - inputs.latency_s)
     rate = inputs.link.bandwidth_bytes_per_s if inputs.link else implied
-    said = "Bandwidth" if inputs.link else f"Bandwidth that t_comm = {show_seconds(_t_comm(model))} stands for"
+    said = "Bandwidth" if inputs.link else f"Bandwidth that t_comm = {show_seconds(model.table.t_comm_s)} stands for"
     first = " at first" if len(model.course.parts) > 1 else ""
     what = f"Payload{first}, mean of both ways" if sent else f"Payload{first}, each way"
     return [_slider("bandwidth", said, "B/s", rate), _slider("payload", what, "B", payload)]
+
+
+def differs_from_run(goal: Goal) -> bool:
+    """Return whether what counts is another time than that of the run."""
+    return goal.to_target or goal.failures is not None
 
 
 def _goal(answer: Recommendation) -> dict[str, Any]:
@@ -162,6 +163,7 @@ def _goal(answer: Recommendation) -> dict[str, Any]:
     return {
         "plain": goal.by_time,
         "cost": goal.counts_cost,
+        "later": differs_from_run(goal),
         "priced": goal.price is not None,
         "until": "to the target" if goal.to_target else f"for {answer.choice.batches} batches",
         "batch": "" if batch is None else f" with batches of {batch}",
@@ -175,5 +177,5 @@ def _draws(inputs: Inputs, evaluations: int) -> list[list[float]]:
     doubts = doubts_of(inputs)
     count = min(DRAWS, max(20, _EVALUATIONS // evaluations))
     normal = np.random.default_rng(_SEED).standard_normal((count, 2))
-    factors = np.exp(normal * [doubts.t_grad, doubts.t_comm])
+    factors = np.exp(normal * [doubts.t_grad, doubts.t_comm]) * [1.0, doubts.t_comm_median]
     return [[float(f"{one:.6g}") for one in row] for row in factors]

@@ -53,6 +53,7 @@ def table(
     rows: list[tuple[object, ...]],
     *,
     caption: str,
+    label: str | None = None,
     chosen: int | None = None,
     wordy: bool = False,
     id_: str | None = None,
@@ -63,6 +64,7 @@ def table(
         head: Its columns.
         rows: Cells, text or ``Markup``.
         caption: What it shows.
+        label: The same without markup, if the caption has any.
         chosen: The row that is marked.
         wordy: Whether the last column holds sentences.
         id_: Of the table.
@@ -80,7 +82,7 @@ def table(
     parts = (element("caption", caption), element("thead", titles), element("tbody", *body))
     made = element("table", *parts, id=id_, class_="wordy" if wordy else None)
     # Keyboards scroll what has the focus alone.
-    return element("div", made, class_="box", tabindex="0", role="region", aria_label=caption)
+    return element("div", made, class_="box", tabindex="0", role="region", aria_label=label or caption)
 
 
 def data(identity: str, document: Any) -> Markup:  # noqa: ANN401 - anything JSON has

@@ -93,7 +93,7 @@ def mathml(left: str, expression: Expr, values: Mapping[Symbol, float] | None = 
 
     Example:
         >>> from speedup.formulas.symbols import N
-        >>> mathml("t_net", 2 * N)[-76:]
+        >>> mathml("t_net", 2 * N)[-75:]
         '<mo>=</mo><mrow><mn>2</mn><mo>&InvisibleTimes;</mo><mi>N</mi></mrow></math>'
     """
     shown = expression.subs(_ROUNDING, 0).subs(-_ROUNDING, 0)

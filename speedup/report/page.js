@@ -10,23 +10,21 @@
 
   // Numbers as the answer writes them.
   const three = (value) => String(Number(value.toPrecision(3)));
-  const grouped = (value) => Math.round(value).toLocaleString("en-US");
-  const ratio = (value) => (value < 1000 ? three(value) : grouped(value));
+  const ratio = (value) => (value < 999.5 ? three(value) : Math.round(value).toLocaleString("en-US"));
   const percent = (value) => `${Math.round(100 * value)}%`;
   const money = (value) => `${ratio(value)} USD`;
   const scaled = (value, steps) => {
-    const [factor, unit] = steps.find(([least]) => Math.abs(value) >= least) || steps[steps.length - 1];
-    return `${ratio(value / factor).replace(/^1000$/, "1,000")} ${unit}`;
+    const [factor, unit] = steps.find(([least]) => value >= least) || steps.at(-1);
+    return `${ratio(value / factor)} ${unit}`;
   };
   const seconds = (value) => scaled(value, [[1, "s"], [1e-3, "ms"], [1e-6, "us"]]);
   const bytes = (value) => scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
-  const bits = (value) =>
-    scaled(8 * value, [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"], [1, "bit/s"]]);
-  const asMany = (value) => value >= live.counts[live.counts.length - 1];
+  const rates = [[1e12, "Tbit/s"], [1e9, "Gbit/s"], [1e6, "Mbit/s"], [1e3, "kbit/s"], [1, "bit/s"]];
+  const asMany = (value) => value >= live.counts.at(-1);
   const written = {
     s: seconds,
     B: bytes,
-    "B/s": (value) => `${bits(value)} (${bytes(value)}/s)`,
+    "B/s": (value) => `${scaled(8 * value, rates)} (${bytes(value)}/s)`,
     k: (value) => (asMany(value) ? "as many as workers" : String(value)),
     "": String,
   };
@@ -57,8 +55,7 @@
 
   // The model: t_train of a kind of plan at a count, added up over the parts of the run.
   const at = (value, i) => (Array.isArray(value) ? value[i] : value);
-  const ways = (part, x) =>
-    [part.up, part.down].map((stated) => part.latency + (stated - part.latency) * x.transfer);
+  const ways = (part, x) => [part.up, part.down].map((time) => part.latency + (time - part.latency) * x.transfer);
   const symbols = (kind, own, part, i, x) => {
     const n = live.counts[i];
     const v = { N: n, D: part.batches, k: x.shards ?? n, t_intra: part.intra * x.payload };
@@ -72,21 +69,18 @@
   };
   const timed = (j, i, x) => {
     const kind = live.kinds[j];
-    let time = 0;
-    let which = 0;
+    let [time, which] = [0, 0];
     for (const part of live.parts) {
       const v = symbols(kind, part.kinds[j], part, i, x);
       const tried = kind.formulas.map((index) => formulas[index](v));
       const least = Math.min(...tried);
-      which = tried.findIndex((value) => value <= least * (1 + SAME));
+      if (part === live.parts[0]) which = tried.findIndex((value) => value <= least * (1 + SAME));
       time += least;
     }
     return { time, which };
   };
   const worth = (j, i, x) => {
-    const kind = live.kinds[j];
-    const goal = live.goal;
-    const n = live.counts[i];
+    const [kind, goal, n] = [live.kinds[j], live.goal, live.counts[i]];
     const { time, which } = timed(j, i, x);
     const speedup = (live.batches * live.t_grad * x.grad) / time;
     const later = time * at(kind.later, i);
@@ -102,25 +96,19 @@
     return { kind, j, n, time, which, speedup, efficiency: speedup / n, later, cost, excess, score };
   };
   const better = (a, b) =>
-    !b || a.excess < b.excess - SAME || (a.excess < b.excess + SAME && a.score < b.score * (1 - SAME));
+    a.excess < b.excess - SAME || (a.excess < b.excess + SAME && a.score < b.score * (1 - SAME));
   const alone = live.kinds.findIndex((kind) => kind.alone);
   const rivals = (i) =>
     [...live.kinds.keys()].filter((j) => live.kinds[j].there[i] && (alone < 0 || j === alone || live.counts[i] > 1));
   const best = (x) => {
-    let found = null;
-    live.counts.forEach((n, i) => {
-      if (n > x.workers) return;
-      for (const j of rivals(i)) {
-        const tried = worth(j, i, x);
-        if (better(tried, found)) found = tried;
-      }
-    });
-    return found;
+    const counts = [...live.counts.keys()].filter((i) => live.counts[i] <= x.workers);
+    const tried = counts.flatMap((i) => rivals(i).map((j) => worth(j, i, x)));
+    return tried.reduce((a, b) => (better(b, a) ? b : a));
   };
   const described = (found, x) => {
+    if (found.kind.alone) return found.kind.words[0];
     const shards = x.shards ?? found.n;
     const words = found.kind.words[found.which].replace("{k}", shards);
-    if (found.kind.alone) return words;
     return `${found.n} worker${found.n === 1 ? "" : "s"}, ${shards === 1 ? words.replace("shards", "shard") : words}`;
   };
   const sentence = (found, x) => {
@@ -161,6 +149,9 @@
     const ends = band(x, found);
     ["low", "high"].forEach((meta, end) => (of(data, meta)[0].y = ends.map((pair) => pair[end])));
     Object.assign(of(data, "choice")[0], { x: [found.n], y: [found.speedup] });
+    const places = some("live-curves-table").map((n) => live.counts.indexOf(n));
+    const told = (y) => (y === null ? "-" : ratio(y));
+    fill("live-curves-table", of(data, "curve").map(({ name, y }) => [name, ...places.map((i) => told(y[i]))]));
     Object.assign(layout.shapes[0], { x0: x.workers, x1: x.workers });
   };
   const here = (x) => ways(live.parts[0], x).reduce((a, b) => a + b) / 2 / (live.parts[0].t_grad * x.grad);
@@ -171,15 +162,17 @@
   };
   const map = (x) => (data) => {
     const [cells] = of(data, "cells");
-    const won = cells.y.map((n) =>
-      cells.x.map((share) => winner(live.counts.indexOf(n), { ...x, grad: (x.grad * here(x)) / share })));
+    const first = (n, share) => winner(live.counts.indexOf(n), { ...x, grad: (x.grad * here(x)) / share });
+    const won = cells.y.map((n) => cells.x.map((share) => first(n, share)));
+    const shares = some("live-map-table");
+    fill("live-map-table", cells.y.map((n) => [n, ...shares.map((share) => first(n, share).kind.label)]));
     cells.z = won.map((row) => row.map(({ kind }) => kind.server));
     cells.text = won.map((row) => row.map(({ kind, speedup }) => `${kind.label}: speedup ${ratio(speedup)}`));
     of(data, "letters").forEach((trace, server) => {
-      const inner = (at) => at > 0 && at < cells.x.length - 1;
-      const own = cells.z.flatMap((row, y) =>
-        row.flatMap((is, at) => (is === server && inner(at) ? [[cells.x[at], cells.y[y]]] : [])));
-      const shown = own.filter((_, place) => place % Math.ceil(own.length / 7) === own.length % Math.ceil(own.length / 7) >> 1);
+      const inner = (row, y) => row.slice(1, -1).flatMap((is, i) => (is === server ? [[cells.x[i + 1], cells.y[y]]] : []));
+      const own = cells.z.flatMap(inner);
+      const step = Math.ceil(own.length / 7);
+      const shown = own.filter((_, place) => place % step === (own.length % step) >> 1);
       [trace.x, trace.y] = [0, 1].map((end) => shown.map((cell) => cell[end]));
       trace.text = shown.map(() => trace.text);
       of(data, "key")[server].visible = own.length > 0;
@@ -187,24 +180,32 @@
     Object.assign(of(data, "choice")[0], { x: [here(x)], y: [x.workers] });
   };
 
-  // The interactive part, drawn anew when a slider moves.
+  // The interactive part, drawn anew when a slider moves; a table stands beside every figure.
+  const fill = (name, rows, chosen) => {
+    const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
+    one(name).tBodies[0].replaceChildren(...rows.map(([title, ...cells], place) => {
+      const row = cell("tr", "");
+      row.append(Object.assign(cell("th", title), { scope: "row" }), ...cells.map((text) => cell("td", text)));
+      row.className = place === chosen ? "chosen" : "";
+      return row;
+    }));
+  };
+  const some = (name) => [...one(name).tHead.rows[0].cells].slice(1).map((head) => Number(head.textContent));
   const say = (x, found) => {
     one("live-answer").textContent = sentence(found, x);
     const [up, down] = ways(live.parts[0], x).map(seconds);
     const sent = up === down ? `t_comm = ${up}` : `t_up = ${up}, t_down = ${down}`;
     one("live-times").textContent = `${sent}, t_comm / t_grad = ${three(here(x))}`;
-    const i = live.counts.indexOf(x.workers);
     one("live-count").textContent = String(x.workers);
-    live.kinds.forEach((kind, j) => {
-      const row = one(`live-kind-${j}`);
-      const index = kind.alone ? live.counts.indexOf(1) : i;
-      const it = index >= 0 && kind.there[index] ? worth(j, index, x) : null;
-      const cells = it ? [ratio(it.speedup), percent(it.efficiency), seconds(it.time), seconds(it.later), money(it.cost)] : [];
-      row.classList.toggle("chosen", j === found.j);
-      [...row.querySelectorAll("td")].forEach((cell, column) => (cell.textContent = cells[column] ?? "-"));
-    });
+    fill("live-table", live.kinds.map((kind, j) => {
+      const i = live.counts.indexOf(kind.alone ? 1 : x.workers);
+      if (i < 0 || !kind.there[i]) return [kind.label, "-", "-", "-"];
+      const it = worth(j, i, x);
+      const wanted = [...(live.goal.later ? [seconds(it.later)] : []), ...(live.goal.priced ? [money(it.cost)] : [])];
+      return [kind.label, ratio(it.speedup), percent(it.efficiency), seconds(it.time), ...wanted];
+    }), found.j);
   };
-  let rest = 0;
+  let [rest, next] = [0, 0];
   const move = () => {
     const x = settings();
     const found = best(x);
@@ -218,11 +219,9 @@
     Object.keys(page.figures).filter((name) => !name.startsWith("live-")).forEach((name) => figure(name));
     move();
   };
-  let waiting = false;
   const soon = () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => ((waiting = false), move()));
+    cancelAnimationFrame(next);
+    next = requestAnimationFrame(move);
   };
 
   const save = (name, type, text) => {
@@ -238,11 +237,13 @@
     return [columns, ...rows.map((row) => columns.map((name) => row[name] ?? ""))].map((row) => row.join(",")).join("\n");
   };
   one("save-csv")?.addEventListener("click", () => save("speedup-table.csv", "text/csv", `${table()}\n`));
-  one("save-json")?.addEventListener("click", () =>
-    save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1)));
+  const json = () => save("speedup-recommendation.json", "application/json", JSON.stringify(page.answer, null, 1));
+  one("save-json")?.addEventListener("click", json);
   live.sliders.forEach((slider) => one(slider.id).addEventListener("input", soon));
   one("back").addEventListener("click", () => (one("sliders").reset(), move()));
-  for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", draw);
+  // Paper has another width, too, which Plotly takes for a new figure alone.
+  const anew = () => (Object.keys(page.figures).forEach((name) => Plotly.purge(one(name))), draw());
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) screenIs(query).addEventListener("change", anew);
   document.documentElement.classList.add("scripted");
   draw();
 })();

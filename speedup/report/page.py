@@ -13,7 +13,8 @@ from plotly.io.json import to_json_plotly
 from speedup.figures import CONFIG, DARK, TEMPLATE
 from speedup.files import check_writable, write_atomically
 from speedup.report import sections
-from speedup.report.live import document, formulas_script, sliders
+from speedup.report.interactive import what_if
+from speedup.report.live import document, formulas_script
 from speedup.report.markup import Markup, data, element, inside, script
 from speedup.report.model import LiveModel
 from speedup.report.pictures import (
@@ -55,7 +56,7 @@ def report_page(answer: Recommendation) -> str:
         sections.why(answer, limits),
         sections.sure(found),
         sections.money(front),
-        sections.what_if(model, live, sliders(model), answer),
+        what_if(answer, model, *live),
         sections.formulas(answer, model),
         sections.rests_on(answer),
         sections.downloads(len(kept), len(answer.table)),
@@ -69,7 +70,7 @@ def explorer_page(answer: Recommendation) -> str:
     """Return the sliders of a recommendation alone, with the curves and the map that they move, as one HTML page."""
     model = LiveModel.of(answer)
     live = (curves_picture(model), map_picture(model))
-    body = [sections.what_if(model, live, sliders(model), answer)]
+    body = [what_if(answer, model, *live)]
     return _page(answer, model, f"Explore {_name(answer)}", body, live, {})
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN_COUNTS = 12
 _RATIOS = np.geomspace(1e-3, 10, 49)
+_TOLD_RATIOS = (0.001, 0.01, 0.1, 1, 10)
 _MAP_ROWS, _MOST_DOTS = 32, 1000
 _MARKED, _DRAWN = 9, 6
 
@@ -153,7 +154,10 @@ def curves_picture(model: LiveModel) -> Picture:
     figure.data[-1].update(name="the best now")
     figure.add_vline(x=counts[-1], line={"color": GREY, "dash": "dot", "width": 1.5})
     figure.update_layout(legend_traceorder="normal")
-    return Picture("live-curves", figure, "Speedup against workers of every kind of plan, with the sliders' numbers.")
+    head = ("kind of plan", *map(str, thinned(model.counts, _SHOWN_COUNTS, keep=set())))
+    numbers = table(head, [], caption="Speedup by number of workers", id_="live-curves-table")
+    words = "Speedup against workers of every kind of plan, with the sliders' numbers."
+    return Picture("live-curves", figure, words, numbers)
 
 
 def map_picture(model: LiveModel) -> Picture:
@@ -192,4 +196,7 @@ def map_picture(model: LiveModel) -> Picture:
     if spread_out(counts):
         figure.update_yaxes(type="log", tickvals=doublings(low, high), range=np.log10([low / 1.03, high * 1.03]))
     figure.update_layout(hovermode="closest")
-    return Picture("live-map", figure, "The best server by t_comm / t_grad and workers, with the sliders' numbers.")
+    head = ("workers", *(f"{one:g}" for one in _TOLD_RATIOS))
+    numbers = table(head, [], caption="Best kind of plan by workers and t_comm / t_grad", id_="live-map-table")
+    words = "The best server by t_comm / t_grad and workers, with the sliders' numbers."
+    return Picture("live-map", figure, words, numbers)

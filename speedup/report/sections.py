@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from speedup import __version__
 from speedup.cases import describe
 from speedup.errors import PlanError
 from speedup.explanation import explanation_of
-from speedup.figures.kinds import label_of
 from speedup.formulas import QUANTITIES, symbols
 from speedup.report.markup import Markup, element, listed, table
 from speedup.report.mathml import mathml
@@ -198,98 +197,3 @@ def footer(answer: Recommendation) -> Markup:
         source = f", {profile.source}" if profile.source else ""
         said += f"; profile {profile.name}{made}{source}"
     return element("footer", element("p", said, ". This page needs no network."))
-
-
-def what_if(
-    model: LiveModel, pictures: tuple[Picture, Picture], sliders: list[dict[str, Any]], answer: Recommendation
-) -> Markup:
-    """Return the sliders and what they move."""
-    goal = answer.goal
-    head = ("kind of plan", "speedup", "efficiency", "time of the run")
-    if not goal.by_time:
-        head = (*head, "to target" if goal.to_target else "run with failures", *(("cost",) if goal.price else ()))
-    rows = [
-        element(
-            "tr",
-            element("th", label_of(kind.computed), scope="row"),
-            *(element("td", "-") for _ in head[1:]),
-            id=f"live-kind-{index}",
-        )
-        for index, kind in enumerate(model.kinds)
-    ]
-    titles = element("tr", *(element("th", one, scope="col") for one in head))
-    caption = element("caption", "At N = ", element("span", id="live-count"))
-    shown = element("table", caption, element("thead", titles), element("tbody", *rows), id="live-table")
-    box = element(
-        "div", shown, class_="box", tabindex="0", role="region", aria_label="Kinds of plan at the number of workers"
-    )
-    return section(
-        "what-if",
-        "What if",
-        element(
-            "p",
-            "Move the sliders; with the keyboard, arrow keys, Page Up and Page Down. ",
-            _what_they_compute(model, answer),
-        ),
-        _controls(sliders),
-        element(
-            "p", element("span", "Best of these plans now: "), element("output", id="live-answer"), class_="answer"
-        ),
-        element("p", element("output", id="live-times")),
-        box,
-        element("h3", "Speedup with these numbers"),
-        pictures[0].markup(),
-        element("p", _band_words(answer)),
-        element("h3", "Which kind of plan is best where"),
-        pictures[1].markup(),
-        element(
-            "p",
-            "t_grad is varied along the axis, all else is as the sliders say. One worker alone stands where no plan "
-            "of so many workers is better.",
-        ),
-    )
-
-
-def _band_words(answer: Recommendation) -> str:
-    if answer.field is None:
-        return "The band is 90 % of draws of t_grad and t_comm within what is not known of them."
-    return "The band is 90 % of draws of t_grad and t_comm within their doubts, which stand under How sure."
-
-
-def _controls(sliders: list[dict[str, Any]]) -> Markup:
-    rows = []
-    for one in sliders:
-        steps = one.get("of")
-        ends = (0, len(steps) - 1, steps.index(one["start"])) if steps else (-100, 100, 0)
-        parts = (
-            element("label", one["label"], for_=one["id"]),
-            element("input", type="range", id=one["id"], min=ends[0], max=ends[1], value=ends[2], step=1),
-            element("output", id=f"{one['id']}-value", for_=one["id"]),
-        )
-        rows.append(element("div", *parts, class_="slider"))
-    reset = element("button", "Back to the start", type="button", id="back")
-    return element("form", *rows, reset, id="sliders", autocomplete="off")
-
-
-def _what_they_compute(model: LiveModel, answer: Recommendation) -> Markup:
-    """Say what the sliders compute, and how that differs from the answer."""
-    said = (
-        "They evaluate the formulas of constant times for the kinds of plan of this page, the same that Python uses, "
-        "printed to JavaScript."
-    )
-    missing = model.missing()
-    if missing:
-        said += f" The formulas do not have: {'; '.join(missing)}."
-    if model.exact:
-        said += " They start at the numbers of the answer."
-    else:
-        said += (
-            f" So they start at the formulas' values, whose times differ from those of the answer by up to "
-            f"{model.difference:.0%}."
-        )
-    if not answer.goal.by_time:
-        said += (
-            " What turns time into what is wanted (machines paid for, samples to the target, failures) stays as it is "
-            "at the start, and memory too."
-        )
-    return element("span", said)

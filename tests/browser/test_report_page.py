@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 import speedup
 from speedup import Link, estimate, recommend
-from speedup.profile import Profile
+from speedup.profile import Phase, Profile, Provenance, Timing
 from speedup.report import explore
 from speedup.report.model import LiveModel
 from speedup.text import ratio
@@ -43,7 +43,26 @@ COST = {
     "price": 2.5,
     "deadline_s": 3600,
 }
+
+
+def shrinking():
+    """Return a profile whose steps and payload become smaller from phase to phase."""
+    base = Profile.load("vgg16e")
+    phases = tuple(
+        Phase(
+            name=f"epoch {number + 1}",
+            batches=600,
+            t_grad=Timing(median_s=0.7 * 0.9**number, provenance=Provenance.MEASURED),
+            tensor_elements=tuple(max(1, int(share * one)) for one in base.workload.tensor_elements),
+        )
+        for number, share in enumerate((1.0, 0.3, 0.1, 0.03, 0.01))
+    )
+    return replace(base, phases=phases, t_comm=None)
+
+
 CASES = {
+    "phases": {"profile_or_name": shrinking(), "network": "1gbit"},
+    "published": {"profile_or_name": "squeezenet"},
     "plain": PLAIN,
     "one worker": {"profile_or_name": "vgg16e", "network": "1gbit"},
     "machines": MACHINES,
