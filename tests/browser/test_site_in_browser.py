@@ -5,7 +5,16 @@ import pytest
 pytestmark = pytest.mark.browser
 
 NOTEBOOK = "notebooks/01_first_answer.html"
-PAGES = ["index.html", "equations.html", "api/answers.html", "cli.html", "tutorial.html", "validation.html", NOTEBOOK]
+PAGES = [
+    "index.html",
+    "gallery.html",
+    "equations.html",
+    "api/answers.html",
+    "cli.html",
+    "tutorial.html",
+    "validation.html",
+    NOTEBOOK,
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
