@@ -76,7 +76,9 @@ def estimate(
         Output,
         Parameter(help="table; single: the speedup at N alone; csv, json: a row for each count; plot: a page."),
     ] = "table",
-    out: Annotated[Path, Parameter(help="Where plot writes its page.")] = Path("speedup-estimate.html"),
+    out: Annotated[Path, Parameter(help="Where plot writes: .html a page, or .svg, .png, .pdf.")] = Path(
+        "speedup-estimate.html"
+    ),
     json_: Json = False,
     model: Model = MODEL,
     estimation: Estimation = ESTIMATION,

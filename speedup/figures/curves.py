@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from speedup.figures.kinds import colour_of, dash_of, index_of, label_of, marker_of, ranked
-from speedup.figures.template import GREY, add_line, add_star, doublings, faint, new_figure, spread_out, workers_axis
+from speedup.figures.template import (
+    GREY,
+    ORANGE,
+    add_line,
+    add_star,
+    doublings,
+    faint,
+    new_figure,
+    spread_out,
+    workers_axis,
+)
 from speedup.measured import Measured
 from speedup.plans import UpdateMode
 from speedup.tables import LEVEL, Family
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
 _SHOWN = 6
 _MARKED = 9
 _WIDTH, _WIDER = 2.0, 3.0
-_SAME = 1e-6
+_SAME = 0.01
 _RAN = ("triangle-up", "x", "pentagon", "cross", "triangle-down", "hourglass", "star-diamond", "bowtie")
 _ROOM = 1.12
 
@@ -175,7 +185,9 @@ class _Curve:
 
     def draw(self, figure: go.Figure, later: list[_Curve], *, visible: bool | str) -> None:
         """Add the traces; of a curve that later ones will cover, an edge stays to be seen."""
-        in_group = {"name": self.name, "legendgroup": self.name, "visible": visible}
+        # Those that are not shown come last in the legend, 1000 being the rank of all others.
+        rank = 1000 if visible is True else 2000
+        in_group = {"name": self.name, "legendgroup": self.name, "visible": visible, "legendrank": rank}
         if np.isfinite(self.low).any():
             self._draw_band(figure, in_group)
         width = _WIDTH + _WIDER * sum(self._same(one) for one in later)
@@ -293,9 +305,9 @@ def _add_measured(figure: go.Figure, quantity: _Quantity, table: EstimateTable, 
             marker={
                 # A point has no dash to tell its server.
                 "symbol": _RAN[place % len(_RAN)],
-                "size": 11,
-                "color": colour_of(kind),
-                "line": {"color": "#000000", "width": 1.5},
+                "size": 12,
+                "color": ORANGE,
+                "line": {"color": colour_of(kind), "width": 2},
             },
             error_y={"array": high - mean, "arrayminus": mean - low, "color": GREY, "thickness": 1.5},
             hovertemplate=f"%{{y:{quantity.text}}}",

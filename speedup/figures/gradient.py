@@ -124,7 +124,7 @@ def _add_medians(figure: go.Figure, time: GradientTime) -> None:
         y=[one.median_s for one in medians],
         mode="markers",
         name="measured",
-        marker={"symbol": "circle", "size": 9, "color": VERMILION, "line": {"color": "#000000", "width": 1}},
+        marker={"symbol": "circle", "size": 9, "color": VERMILION, "line": {"color": GREY, "width": 1}},
         error_y={
             "array": [(one.high_s or one.median_s) - one.median_s for one in medians],
             "arrayminus": [one.median_s - (one.low_s or one.median_s) for one in medians],

@@ -62,7 +62,7 @@ def limits_figure(table: EstimateTable, *, choice: Estimate | None = None) -> go
         )
     if choice is not None:
         _mark(figure, rows, choice)
-    figure.update_layout(barmode="relative", bargap=0.25, legend_traceorder="normal")
+    figure.update_layout(barmode="relative", bargap=0.25)
     figure.update_xaxes(type="category")
     figure.update_yaxes(**seconds_axis(float(rows.t_iter_s.max())))
     return figure

@@ -63,6 +63,7 @@ def _template(ink: str, paper: str, grid: str) -> go.layout.Template:
                 "x": 0.01,
                 "maxheight": 0.32,
                 "itemwidth": 40,
+                "traceorder": "normal",
                 "bgcolor": paper,
                 "font": {"size": 12},
             },

@@ -91,3 +91,12 @@ def test_a_page_can_go_over_to_the_dark_template(open_page, tmp_path):
         )
         fill = page.locator(".main-svg").first.evaluate("paper => getComputedStyle(paper).backgroundColor")
         assert (fill == "rgb(22, 24, 28)") is (template is DARK)
+
+
+def test_a_kind_of_plan_that_waits_in_the_legend_comes_with_its_band(open_page, tmp_path):
+    page = opened(open_page, tmp_path, "speedup").page
+    waiting = next(trace for trace in parts(FIGURES["speedup"], "curve") if trace.visible == "legendonly")
+    bands = "document.querySelectorAll('.scatterlayer .js-fill').length"
+    before = page.evaluate(bands)
+    page.locator(".traces", has_text=waiting.name).locator(".legendtoggle").click(force=True)
+    page.wait_for_function(f"{bands} === {before + 1}")
