@@ -16,7 +16,9 @@ def modules_after(code):
     return set(done.stdout.split("\n")[-2].split())
 
 
-@pytest.mark.parametrize("line", [["--help"], ["--version"], ["estimate", "--help"], ["recommend", "--help"]])
+@pytest.mark.parametrize(
+    "line", [["--help"], ["--version"], ["estimate", "--help"], ["recommend", "--help"], ["report", "--help"]]
+)
 def test_help_loads_nothing_slow(line):
     assert not modules_after(f"from speedup.cli import run\nrun({line!r})") & SLOW
 

@@ -53,7 +53,7 @@ def _kinds_now(answer: Recommendation) -> Markup:
 def _band_words(model: LiveModel) -> str:
     doubts = doubts_of(model.table.inputs)
     longer = doubts.t_comm_median
-    median = f" about {longer:.3g} times what is stated, as over links as fast" if longer > 1 else ""
+    median = f" about {longer:.3g} times the number stated" if longer > 1 else ""
     return (
         f"The band holds 90 % of up to {DRAWS} draws of t_grad and t_comm about the numbers of the sliders: t_grad off "
         f"by {doubts.t_grad:.0%}, t_comm by {doubts.t_comm:.0%}{median}."

@@ -175,7 +175,7 @@
       const shown = own.filter((_, place) => place % step === (own.length % step) >> 1);
       [trace.x, trace.y] = [0, 1].map((end) => shown.map((cell) => cell[end]));
       trace.text = shown.map(() => trace.text);
-      of(data, "key")[server].visible = own.length > 0;
+      of(data, "key")[server].visible = cells.z.flat().includes(server);
     });
     Object.assign(of(data, "choice")[0], { x: [here(x)], y: [x.workers] });
   };
@@ -199,11 +199,11 @@
     one("live-count").textContent = String(x.workers);
     fill("live-table", live.kinds.map((kind, j) => {
       const i = live.counts.indexOf(kind.alone ? 1 : x.workers);
-      if (i < 0 || !kind.there[i]) return [kind.label, "-", "-", "-"];
+      if (i < 0 || !kind.there[i]) return [kind.label, ...some("live-table").map(() => "-")];
       const it = worth(j, i, x);
       const wanted = [...(live.goal.later ? [seconds(it.later)] : []), ...(live.goal.priced ? [money(it.cost)] : [])];
       return [kind.label, ratio(it.speedup), percent(it.efficiency), seconds(it.time), ...wanted];
-    }), found.j);
+    }), found.kind.alone || found.n === x.workers ? found.j : null);
   };
   let [rest, next] = [0, 0];
   const move = () => {

@@ -194,7 +194,7 @@ def map_picture(model: LiveModel) -> Picture:
     low, high = float(counts[0]), float(counts[-1])
     figure.update_yaxes(showgrid=False, rangemode="normal")
     if spread_out(counts):
-        figure.update_yaxes(type="log", tickvals=doublings(low, high), range=np.log10([low / 1.03, high * 1.03]))
+        figure.update_yaxes(type="log", tickvals=doublings(low, high), range=np.log10([low / 1.35, high * 1.12]))
     figure.update_layout(hovermode="closest")
     head = ("workers", *(f"{one:g}" for one in _TOLD_RATIOS))
     numbers = table(head, [], caption="Best kind of plan by workers and t_comm / t_grad", id_="live-map-table")

@@ -173,7 +173,8 @@ def rests_on(answer: Recommendation) -> Markup:
     """Return the assumptions, and where every number comes from."""
     rows: list[tuple[object, ...]] = list(origins(answer))
     numbers = table(HEAD, rows, caption="Where the numbers come from", wordy=True, id_="numbers-table")
-    return section("rests-on", "What it rests on", listed(answer.validity), numbers)
+    rest = element("p", "All other numbers are computed from these, by the equations that the tables name.")
+    return section("rests-on", "What it rests on", listed(answer.validity), numbers, rest)
 
 
 def downloads(rows: int, of: int) -> Markup:

@@ -60,7 +60,21 @@ def shrinking():
     return replace(base, phases=phases, t_comm=None)
 
 
+def swept():
+    """Return a profile that was measured at several batch sizes, of which a part takes more than its share."""
+    base = Profile.load("squeezenet-xeon-b16")
+    sizes = (2, 4, 8, 16)
+    timings = tuple(
+        Timing(
+            median_s=0.05 + 0.08 * size, provenance=Provenance.MEASURED, batch=size, low_s=0.04, high_s=3.0, level=0.9
+        )
+        for size in sizes
+    )
+    return replace(base, t_grad=timings, costs=())
+
+
 CASES = {
+    "sweep": {"profile_or_name": swept(), "network": "10gbit", "batch": 16, "method": "exact", "max_workers": 16},
     "phases": {"profile_or_name": shrinking(), "network": "1gbit"},
     "published": {"profile_or_name": "squeezenet"},
     "plain": PLAIN,
