@@ -24,6 +24,24 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate"))["PAGES"]
 DOTS = "..."
+README_NOT_RUN = {
+    "make": "installs, and takes minutes",
+    "pip": "installs",
+    "speedup calibrate": "measures for minutes",
+    "speedup compare PROFILE": "its words stand for files",
+    "speedup explore": "opens a browser",
+    "speedup fit": "needs files of the reader's; the how-to pages have some",
+    "speedup predict": "needs profiles that were measured here",
+    "speedup recommend PROFILE": "its words stand for files",
+    "speedup recommend squeezenet --network lab.json": "needs a measured link",
+    "speedup report": "has tests of its own, in a browser",
+    "speedup run": "needs a cluster",
+    "speedup testbed": "takes minutes, and needs to be allowed to make network namespaces",
+    "speedup train": "needs the images of MNIST, and minutes",
+    "speedup transport": "needs a cluster",
+    "speedup validate": "takes minutes; the tests of validation do the same",
+}
+"""By their beginnings, the commands of the README that show no output and are not run; it has no comments for that."""
 _BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^>]*?) -->\n)?```console\n(?P<body>.*?)```", flags=re.DOTALL)
 _COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n?", flags=re.MULTILINE)
 
@@ -51,11 +69,15 @@ def pages() -> list[Path]:
 
 
 def commands(page: Path) -> list[Command]:
-    """Return the commands of a page, in their order; of the README those alone are run that show their output."""
+    """Return the commands of a page, in their order."""
     found = [command for block in _BLOCK.finditer(page.read_text()) for command in _of_block(page, block)]
-    if page.name != "README.md":
-        return found
-    return [one if one.output else replace(one, why_not="shows no output") for one in found]
+    return [_as_readme(one) for one in found] if page.name == "README.md" else found
+
+
+def _as_readme(command: Command) -> Command:
+    """Return a command of the README with the reason why it is not run, if there is one."""
+    reasons = (why for start, why in README_NOT_RUN.items() if command.line.startswith(start) and not command.output)
+    return replace(command, why_not=command.why_not or next(reasons, ""))
 
 
 def _of_block(page: Path, block: re.Match[str]) -> list[Command]:
