@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from speedup.estimates import estimate_plan
 from speedup.plans import Schedule, ServerKind, UpdateMode
-from speedup.tables import FORMULAS, Estimate, EstimateTable, Family
+from speedup.tables import FORMULAS, Estimate, EstimateTable
 from speedup.units import show_seconds
 
 if TYPE_CHECKING:
@@ -31,9 +29,7 @@ class Case:
     @property
     def family(self) -> EstimateTable:
         """The rows that differ from the choice in the number of workers only."""
-        chosen = Family(self.choice.mode, self.choice.server, self.choice.schedule)
-        same = [replace(one, collective=chosen.collective) == chosen for one in self.table.families]
-        return self.table.take(np.array(same)[self.table.family])
+        return self.table.take(self.table.family == self.table.index_of(self.choice))
 
     @property
     def formulas(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from speedup.errors import PlanError
 from speedup.exchange import backward_share, layers, moved_s
 from speedup.formulas import CATALOGUE, exchange_formula, plan_formula, run_of_exchanges, symbols
-from speedup.formulas.symbols import D, N, f_max, f_min
+from speedup.formulas.symbols import D, N, f_max, f_min, t_comm
 from speedup.plans import (
     COLLECTIVES,
     THESIS_SERVERS,
@@ -49,9 +49,11 @@ def run_formula(kind: Family, inputs: Inputs, method: str, *, equal: bool) -> tu
         PlanError: Overlap is worked out layer by layer, for which there is no formula.
     """
     practice = inputs.practice
-    if kind.mode is UpdateMode.ASYNC and kind.server is ServerKind.SHARDED:
+    if kind.mode is UpdateMode.ASYNC and (kind.server not in THESIS_SERVERS or not practice.usual):
         number = "K.6" if kind.schedule is Schedule.PIPELINED else "K.4"
-        return CATALOGUE[number].expression, number
+        # Its own share a worker of a distributed server has already.
+        own = {t_comm: t_comm * (1 - 1 / N)} if kind.server is ServerKind.DISTRIBUTED else {}
+        return CATALOGUE[number].expression.subs(own), number
     if not in_step_beyond_the_thesis(kind, practice):
         return plan_formula(kind.mode, kind.server, kind.schedule, method, equal=equal, apart=inputs.apart)
     if practice.overlap.kind is OverlapKind.LAYERS:
@@ -97,7 +99,7 @@ def symbol_values(
         N: counts,
         D: batches,
         symbols.t_grad: inputs.formula_t_grad_s(kind.mode, counts, centre),
-        symbols.t_comm: moved_s(inputs, kind.server, kind.schedule),
+        t_comm: moved_s(inputs, kind.server, kind.schedule),
         symbols.t_up: inputs.t_up_s,
         symbols.t_down: inputs.t_down_s,
         f_max: largest,

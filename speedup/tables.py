@@ -333,6 +333,12 @@ class EstimateTable:
         """Return something that each kind of plan has, one a row."""
         return np.array([value(family) for family in self.families])[self.family]
 
+    def index_of(self, plan: Estimate) -> int:
+        """Return the place of a plan's kind among the families; an all-reduce may be that of the best one."""
+        own = Family(plan.mode, plan.server, plan.schedule, plan.collective)
+        best = replace(own, collective=Collective.BEST)
+        return self.families.index(own if own in self.families else best)
+
     def _placements(self) -> list[PlacementRule]:
         distributed = ServerKind.DISTRIBUTED
         return [self.placement if one.server is distributed else PlacementRule.EQUAL for one in self.families]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from speedup.figures.kinds import colour_of, dash_of, index_of, label_of, marker_of, ranked
+from speedup.figures.kinds import colour_of, dash_of, label_of, marker_of, ranked
 from speedup.figures.template import (
     GREY,
     ORANGE,
@@ -159,7 +159,7 @@ def _order(table: EstimateTable, choice: Estimate | None) -> list[int]:
     order = ranked(table)
     if choice is None:
         return order
-    first = index_of(table, choice)
+    first = table.index_of(choice)
     return [first, *(index for index in order if index != first)]
 
 

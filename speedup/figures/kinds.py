@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ from speedup.plans import Collective, Schedule, ServerKind, UpdateMode
 from speedup.tables import Family
 
 if TYPE_CHECKING:
-    from speedup.tables import Estimate, EstimateTable
+    from speedup.tables import EstimateTable
 
 _COLOUR = {UpdateMode.SYNC_JOIN: BLUE, UpdateMode.SYNC_SPLIT: VERMILION, UpdateMode.ASYNC: GREEN}
 _DASH = {
@@ -84,12 +83,6 @@ def label_of(kind: Family) -> str:
     if kind.schedule is Schedule.BEST:
         refined.append("best")
     return ", ".join([str(kind.mode), SERVER_WORDS[kind.server], *refined])
-
-
-def index_of(table: EstimateTable, plan: Estimate) -> int:
-    """Return the place of a plan's kind among those of a table; an all-reduce may have been chosen as the best one."""
-    own = Family(plan.mode, plan.server, plan.schedule)
-    return [replace(one, collective=own.collective) for one in table.families].index(own)
 
 
 def ranked(table: EstimateTable) -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speedup.figures.kinds import index_of, label_of
+from speedup.figures.kinds import label_of
 from speedup.figures.template import BLUE, GREEN, ORANGE, PURPLE, SKY, add_star, new_figure, seconds_axis
 from speedup.units import show_seconds
 
@@ -45,7 +45,7 @@ def limits_figure(table: EstimateTable, *, choice: Estimate | None = None) -> go
         ['computing', 'moving', 'waiting']
     """
     plan = choice or table[int(np.argmin(table.time_s))]
-    index = index_of(table, plan)
+    index = table.index_of(plan)
     rows = table.take(table.family == index)
     rows = rows.take(np.isin(rows.workers, _few(rows.workers, plan.workers)))
     figure = new_figure("Parts of an iteration", label_of(table.families[index]), x="workers N", y="iteration")

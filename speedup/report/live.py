@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from speedup.report.model import LiveKind, LiveModel
 
 # What the script works out itself, from the sliders.
-_MOVED = {N, D, t_comm, t_up, t_down, symbols.k, symbols.t_intra}
+_MOVED = {N, D, t_comm, t_up, t_down, symbols.t_intra}
 DRAWS = 200
 _EVALUATIONS = 60_000
 _SEED = 28
@@ -62,7 +62,6 @@ def _kinds(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
     found, first = [], 0
     servers = [one for one in LOOK if one in {kind.family.server for kind in model.kinds} | {ServerKind.NONE}]
     for kind in model.kinds:
-        used = set().union(*(one.free_symbols for one in kind.formulas))
         found.append(
             {
                 "label": label_of(kind.computed),
@@ -72,7 +71,6 @@ def _kinds(answer: Recommendation, model: LiveModel) -> list[dict[str, Any]]:
                 "moves": kind.moves,
                 "split": kind.family.mode is UpdateMode.SYNC_SPLIT,
                 "alone": kind.family.mode is UpdateMode.SEQUENTIAL,
-                "sharded": symbols.k in used,
                 **_worth(answer, model, kind),
             }
         )
@@ -108,7 +106,11 @@ def _part(model: LiveModel, part: Part) -> dict[str, Any]:
         "intra": inputs.practice.t_intra_s,
         "t_grad": model.t_grad_s(part),
         "kinds": [
-            {symbol.name: _plain(value) for symbol, value in model.values(kind, part).items() if symbol not in _MOVED}
+            {
+                symbol.name: _plain(value)
+                for symbol, value in model.values(kind, part).items()
+                if symbol not in _MOVED and not (kind.sharded and symbol == symbols.k)
+            }
             for kind in model.kinds
         ],
     }
@@ -125,7 +127,7 @@ def sliders(model: LiveModel) -> list[dict[str, Any]]:
     found = [*moving, _slider("t_grad", f"t_grad, gradient of one batch{mean}", "s", model.table.t_grad_s)]
     counts = model.counts.tolist()
     found.append({"id": "workers", "label": "Workers, at most N", "unit": "", "start": counts[-1], "of": counts})
-    if any(symbols.k in one.free_symbols for kind in model.kinds for one in kind.formulas):
+    if any(kind.sharded for kind in model.kinds):
         shards, most = inputs.practice.shards, max(counts)
         steps = sorted({*(one for one in counts if one <= most), shards or most})
         found.append({"id": "shards", "label": "Shards k", "unit": "k", "start": shards or most, "of": steps})

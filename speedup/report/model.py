@@ -53,6 +53,11 @@ class LiveKind:
     index: int
 
     @property
+    def sharded(self) -> bool:
+        """Whether the number of shards is in its formula."""
+        return self.family.server in {ServerKind.SHARDED, ServerKind.BYTEPS}
+
+    @property
     def moves(self) -> str:
         """Which transfer W is in its formula: that of gradients alone, the slower direction, or the mean of both."""
         if self.family.server is ServerKind.ALLREDUCE:

@@ -10,7 +10,7 @@ import numpy as np
 from speedup.cases import describe
 from speedup.cost import show_cost
 from speedup.figures import efficiency_figure, front_figure, limits_figure, speedup_figure
-from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, index_of, label_of, marker_of, ranked
+from speedup.figures.kinds import SERVER_WORDS, colour_of, dash_of, label_of, marker_of, ranked
 from speedup.figures.servers import LOOK
 from speedup.figures.template import GREY, add_star, doublings, faint, new_figure, spread_out, workers_axis
 from speedup.plans import ServerKind, UpdateMode
@@ -51,10 +51,10 @@ class Picture:
 
     def markup(self) -> Markup:
         """Return where the page's script draws it."""
-        place = element("div", id=self.name, class_="figure", role="img", aria_label=self.words)
-        if self.numbers is None:
-            return place
-        return element("figure", place, element("details", element("summary", "The same as a table"), self.numbers))
+        parts = [element("div", id=self.name, class_="figure")]
+        if self.numbers is not None:
+            parts.append(element("details", element("summary", "The same as a table"), self.numbers))
+        return element("figure", *parts, aria_label=self.words)
 
 
 def speedup_picture(answer: Recommendation, model: LiveModel) -> Picture:
@@ -64,25 +64,27 @@ def speedup_picture(answer: Recommendation, model: LiveModel) -> Picture:
         f"Speedup against workers, 1 to {answer.table.workers.max()}, a curve for each kind of plan, with the ideal "
         f"line. Chosen: {describe(choice)}, speedup {ratio(choice.speedup)}."
     )
-    return Picture("figure-speedup", speedup_figure(model.shown, choice=choice), words, _speedups(answer, model))
-
-
-def _speedups(answer: Recommendation, model: LiveModel) -> Markup:
-    """Return the speedup of every kind at some counts."""
-    counts = thinned(model.counts, _SHOWN_COUNTS, keep={answer.choice.workers})
-    places = np.searchsorted(model.counts, counts)
-    rows: list[tuple[object, ...]] = []
-    for kind in model.kinds:
-        of_kind = model.rows(kind)[places]
-        speedups = [ratio(float(model.table.speedup[row])) if row >= 0 else "-" for row in of_kind]
-        rows.append((label_of(kind.family), *speedups))
-    return table(("kind of plan", *map(str, counts)), rows, caption="Speedup by number of workers")
+    numbers = _by_count(answer, model, [ratio(one) for one in model.table.speedup], "Speedup by number of workers")
+    return Picture("figure-speedup", speedup_figure(model.shown, choice=choice), words, numbers)
 
 
 def efficiency_picture(answer: Recommendation, model: LiveModel) -> Picture:
     """Return efficiency against workers."""
-    words = f"Efficiency against workers. Chosen: {describe(answer.choice)}, {answer.choice.efficiency:.0%}."
-    return Picture("figure-efficiency", efficiency_figure(model.shown, choice=answer.choice), words)
+    choice, table_ = answer.choice, model.table
+    words = f"Efficiency against workers. Chosen: {describe(choice)}, {choice.efficiency:.0%}."
+    numbers = _by_count(answer, model, [f"{one:.0%}" for one in table_.efficiency], "Efficiency by number of workers")
+    return Picture("figure-efficiency", efficiency_figure(model.shown, choice=choice), words, numbers)
+
+
+def _by_count(answer: Recommendation, model: LiveModel, cells: list[str], caption: str) -> Markup:
+    """Return a cell of every row as a table of kinds by some counts."""
+    counts = thinned(model.counts, _SHOWN_COUNTS, keep={answer.choice.workers})
+    places = np.searchsorted(model.counts, counts)
+    rows: list[tuple[object, ...]] = [
+        (label_of(kind.family), *(cells[row] if row >= 0 else "-" for row in model.rows(kind)[places]))
+        for kind in model.kinds
+    ]
+    return table(("kind of plan", *map(str, counts)), rows, caption=caption)
 
 
 def limits_picture(answer: Recommendation) -> Picture | None:
@@ -97,7 +99,7 @@ def limits_picture(answer: Recommendation) -> Picture | None:
 
 def _terms(answer: Recommendation) -> Markup:
     table_, choice = answer.table, answer.choice
-    rows_of_kind = table_.take(table_.family == index_of(table_, choice))
+    rows_of_kind = table_.take(table_.family == table_.index_of(choice))
     counts = thinned(rows_of_kind.workers, _SHOWN_COUNTS, keep={choice.workers})
     head = ("workers", "iteration", "computing", "waiting for the slowest", "moving", "of it hidden", "waiting")
     rows: list[tuple[object, ...]] = []

@@ -325,7 +325,7 @@ def test_every_control_has_a_name_and_a_value_in_words(report, name):
         label = it.page.locator(f"label[for={one.get_attribute('id')}]").inner_text()
         assert it.page.get_by_role("slider", name=label, exact=True).count() == 1
         assert one.get_attribute("aria-valuetext")
-    figures = it.page.locator("[role=img]")
+    figures = it.page.get_by_role("figure")
     assert figures.count() >= 4
     assert all(one.get_attribute("aria-label") for one in figures.all())
 

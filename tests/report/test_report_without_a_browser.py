@@ -1,6 +1,9 @@
 """What the report is made of, without a browser."""
 
+import os
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -13,6 +16,7 @@ from speedup.formulas.symbols import N
 from speedup.report.javascript import JavaScriptError, function, javascript
 from speedup.report.markup import Markup, data, element, inside, script
 from speedup.report.mathml import mathml
+from speedup.report.model import LiveModel
 from speedup.report.page import MOST_ROWS, report_page
 
 
@@ -96,3 +100,43 @@ def test_the_commands_write_pages_and_name_them(tmp_path, capsys):
     assert run(["explore", "squeezenet", "--no-open", "--network", "1gbit", "-o", str(explorer)]) == 0
     assert capsys.readouterr().out.splitlines() == [str(explorer)]
     assert "Explore squeezenet" in explorer.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "thesis"},
+        {"placement": "lpt"},
+        {"shards": 3, "t_codec": 0.01, "latency_s": 1e-3},
+        {"up": "one_bit", "shards": 2},
+        {"staleness": 3, "shards": 2},
+        {"speeds": [1.0] * 32},
+        {"per_machine": 4, "intra": "300gbit", "overlap": 0.5, "local_steps": 2, "backup": 1, "shards": 5},
+        {"overlap": "gamma=3", "collectives": ["ring", "tree", "hierarchical"]},
+        {"schedules": ["best", "worst", "fair", "semaphore", "pipelined"], "shards": 4},
+    ],
+)
+def test_the_formula_of_every_kind_of_plan_is_what_the_table_says_of_constant_times(options):
+    model = LiveModel.of(recommend("googlenet", network="10gbit", max_workers=12, **options))
+    assert model.exact
+    assert model.difference < 1e-12
+
+
+def test_where_times_vary_the_page_says_that_its_formulas_do_not():
+    answer = recommend(t_grad=1.0, t_comm=0.1, cv_grad=0.3, max_workers=4)
+    assert not LiveModel.of(answer).exact
+    page = report_page(answer)
+    assert "The formulas do not have: times that vary" in page
+    assert "They start at the numbers of the answer" not in page
+
+
+def test_explore_opens_the_page_it_wrote(tmp_path):
+    opened, opener = tmp_path / "opened", tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}\n', encoding="utf-8")
+    opener.chmod(0o755)
+    page = tmp_path / "page.html"
+    line = [sys.executable, "-m", "speedup", "explore", "--t-grad", "1", "--t-comm", "0.1", "-o", str(page)]
+    subprocess.run(line, check=True, capture_output=True, env={**os.environ, "BROWSER": str(opener)})
+    assert opened.read_text(encoding="utf-8").strip() == page.as_uri()
+    assert "<h1>Explore times given</h1>" in page.read_text(encoding="utf-8")
