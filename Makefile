@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check wheel clean help
+.PHONY: demo test check docs wheel clean help
 
 help:
 	@echo "make demo   calibrate a small network on this machine and recommend for a 1 Gbit/s network"
 	@echo "make test   run every check: style, types, contracts, tests, notebooks"
 	@echo "make check  style, types and contracts alone"
+	@echo "make docs   build the pages in docs/_build/html"
 	@echo "make wheel  build the wheel and try it in an environment of its own, in dist"
 	@echo "make clean  remove the environment and what the demo wrote"
 
@@ -35,8 +36,11 @@ wheel: $(VENV)/.dev
 	cd dist && venv/bin/speedup doctor && venv/bin/speedup recommend resnet34 --network 10gbit --max-workers 16 \
 		&& venv/bin/speedup report resnet34 --network 10gbit -o report.html
 
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist docs/_build docs/notebooks
 
 # Debian ships venv apart from Python; install it where we may.
 $(VENV)/bin/pip:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path  # noqa: TC003 - the parser reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,12 +55,12 @@ _ADVICE = Advice()
 
 def fit(
     runs: Annotated[
-        Path,
+        Path | None,
         Parameter(
             help="CSV file with the columns workers and step_s [s], or throughput [samples/s] and batch; as known also "
-            "machines, fullest, servers, batch, global_batch."
+            "machines, fullest, servers, batch, global_batch. May be left out with --nccl."
         ),
-    ],
+    ] = None,
     /,
     *,
     model: Annotated[
@@ -84,6 +85,9 @@ def fit(
     from speedup.scaling.readers import read_runs  # noqa: PLC0415 - nothing slow before a command is chosen
     from speedup.scaling.study import study  # noqa: PLC0415
 
+    if runs is None:
+        _show_collective(nccl, json_=json_)
+        return
     measured, link, chosen = _with_profile(read_runs(runs), profile, nccl, model)
     found = study(
         measured,
@@ -99,6 +103,17 @@ def fit(
         link=link,
     )
     print(found.to_json() if json_ else found)
+
+
+def _show_collective(nccl: Path | None, *, json_: bool) -> None:
+    """Print what a collective showed, without any runs of a training."""
+    from speedup.errors import FitError  # noqa: PLC0415 - see fit
+    from speedup.scaling.collectives import fit_link, read_nccl_tests  # noqa: PLC0415
+
+    if nccl is None:
+        raise FitError("there is nothing to fit. Name a CSV file with measured runs, or give --nccl FILE.")
+    link = fit_link(read_nccl_tests(nccl))
+    print(json.dumps({"schema": "speedup.collective/1", **asdict(link)}, indent=1) if json_ else link)
 
 
 def _with_profile(

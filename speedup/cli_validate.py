@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 validate = App(
     name="validate",
     help="Judge models on measurements that others published; ends with 1 when a stated accuracy does not hold.",
+    default_parameter=Parameter(negative=()),
 )
 validate.command("speedup.cli_cluster:validate_cluster", name="cluster")
 

@@ -396,6 +396,23 @@ class Profile:
             return read_profile(path)
         return _named(str(name_or_path))
 
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of the file that ``save`` writes and ``load`` reads.
+
+        Example:
+            >>> Profile.json_schema()["properties"]["schema"]
+            {'const': 'speedup.profile/1'}
+        """
+        schema = _adapter().json_schema()
+        named = {"schema": {"const": f"{SCHEMA}/{VERSION}"}}
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **schema,
+            "properties": named | schema["properties"],
+            "required": ["schema", *schema["required"]],
+        }
+
     def to_json(self) -> str:
         """Return the profile as one JSON document, raw samples included."""
         document = {

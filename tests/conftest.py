@@ -1,9 +1,13 @@
 """Settings shared by all tests."""
 
 import atexit
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +15,8 @@ from hypothesis import settings
 from calibrate.engine.launch import Hosts, find_mpirun
 from calibrate.testbed import Testbed, UnavailableTestbedError, check_testbed
 from speedup.errors import MissingExtraError
+
+ROOT = Path(__file__).parents[1]
 
 # The first example of a test may compile a formula, and CI machines are shared: no deadline.
 settings.register_profile("project", deadline=None)
@@ -49,3 +55,23 @@ def bed(request):
         pytest.skip(str(error))
     with Testbed(hosts, rate) as testbed:
         yield testbed
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Build the docs once for all tests, with warnings as errors, and one notebook run; return the folder of pages."""
+    pytest.importorskip("sphinx_book_theme")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pages = folder / "html"
+        if not (folder / "built").exists():
+            line = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", folder / "trees"]
+            # The notebooks have tests of their own, which run all of them.
+            once = ["-t", "quick", "-D", "nb_execution_mode=force"]
+            done = subprocess.run([*line, *once, "docs", pages], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (folder / "built").touch()
+    return pages

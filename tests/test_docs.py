@@ -1,38 +1,32 @@
 """What the docs say is what the code does."""
 
+import ast
 import json
 import re
 import runpy
 import shlex
-import subprocess
-import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from documented import GENERATED, commands, pages, play, shown
 
 import speedup
 
 ROOT = Path(__file__).parents[1]
-PAGES = runpy.run_path(str(ROOT / "docs" / "generate"))["PAGES"]
 GALLERY = runpy.run_path(str(ROOT / "docs" / "generate" / "gallery_page.py"))
 README = (ROOT / "README.md").read_text()
-CONSOLE = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+WRITTEN = pages()
+COMMANDS = [command for page in WRITTEN for command in commands(page)]
 
 
-def commands():
-    """Give each command of the README with the output printed under it."""
-    for block in CONSOLE:
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            line, _, output = part.partition("\n")
-            yield line, output
+def name_of(page):
+    return str(page.relative_to(ROOT))
 
 
-RUNNABLE = [(line, output) for line, output in commands() if line.startswith("speedup ") and output]
-
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", GENERATED)
 def test_a_generated_page_is_current(page):
-    assert (ROOT / "docs" / page).read_text() == PAGES[page](), "run: python docs/generate"
+    assert (ROOT / "docs" / page).read_text() == GENERATED[page](), "run: python docs/generate"
 
 
 @pytest.mark.parametrize("one", GALLERY["GALLERY"], ids=lambda one: one.name)
@@ -43,16 +37,38 @@ def test_a_line_of_the_gallery_makes_its_figure_and_the_figure_is_there(one):
     assert image.stat().st_size < 300_000
 
 
-@pytest.mark.parametrize(("line", "output"), RUNNABLE, ids=[line for line, _ in RUNNABLE])
-def test_a_command_of_the_readme_prints_what_the_readme_shows(line, output):
-    words = [sys.executable, "-m", *shlex.split(line)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.rstrip() == output.rstrip()
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_the_commands_of_a_page_print_what_it_shows(page, tmp_path):
+    for command, printed in play(page, tmp_path):
+        if command.output:
+            assert shown(command.output, printed) == command.output.rstrip(), command.line
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.page.stem}: {command.line}")
+def test_a_documented_command_is_one(command):
+    from speedup.cli import app
+
+    for line in re.split(r"&&|\|", command.line):
+        words = shlex.split(re.sub(r">.*", "", line))
+        if words[0] == "pip":
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            assert {extra for named in re.findall(r"\.\[([\w,]+)\]", line) for extra in named.split(",")} <= set(extras)
+        elif words[0] == "make":
+            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
+        elif "speedup" in words:
+            app.parse_args(words[words.index("speedup") + 1 :], exit_on_error=False, print_error=False)
+
+
+def test_python_that_is_shown_without_being_run_is_python_at_least():
+    for page in WRITTEN:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            if ">>>" not in block:
+                ast.parse(block)
 
 
 def test_the_readme_opens_with_the_two_commands():
-    first = CONSOLE[0].splitlines()
-    assert [line for line in first if "make" in line] == ["$ make demo", "$ make test"]
+    first, second, *_ = COMMANDS
+    assert [first.line, second.line] == ["make demo", "make test"]
     targets = (ROOT / "Makefile").read_text()
     assert "\ndemo:" in targets
     assert "\ntest:" in targets

@@ -16,6 +16,7 @@ from noise_scale_page import noise_scale
 from optimizers_page import optimizers
 from payloads_page import payloads
 from pruning_page import pruning
+from reference_pages import cli, encodings, profile_schema
 from validation_page import validation
 
 from speedup.files import write_atomically
@@ -36,6 +37,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "validation.md": validation,
     "noise_scale.md": noise_scale,
     "gallery.md": gallery,
+    "cli.md": cli,
+    "encodings.md": encodings,
+    "schemas/profile.json": profile_schema,
 }
 
 

@@ -117,7 +117,10 @@ def latex(expression: Expr) -> str:
         >>> print(latex(N * t_grad))
         N t_{\mathrm{grad}}
     """
-    return str(sympy.latex(expression, symbol_names=LATEX_NAMES))
+    printed = str(sympy.latex(expression, symbol_names=LATEX_NAMES))
+    return printed.replace(r"\frac{\log{\left(N \right)}}{\log{\left(2 \right)}}", r"\log_{2}{N}").replace(
+        r"\frac{1}{1000000000000}", "10^{-12}"
+    )
 
 
 def _left(name: str) -> Symbol:

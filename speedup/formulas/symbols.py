@@ -145,8 +145,8 @@ QUANTITIES = (
     Quantity(E_min, "1", r"E_{\min}", "samples to the target with the smallest batch"),
     Quantity(eta_max, "1", r"\eta_{\max}", "best learning rate of an infinite batch"),
     Quantity(c, "1", "c", "cost of staleness: steps of an infinite batch for each update of age, assumed"),
-    Quantity(q_b, "1", "|G_b|^2", "expected squared norm of the gradient of b samples"),
-    Quantity(q_m, "1", "|G_m|^2", "expected squared norm of the gradient of m samples"),
+    Quantity(q_b, "1", r"\lvert G_b \rvert^2", "expected squared norm of the gradient of b samples"),
+    Quantity(q_m, "1", r"\lvert G_m \rvert^2", "expected squared norm of the gradient of m samples"),
 )
 
 LATEX_NAMES = {quantity.symbol: quantity.latex for quantity in QUANTITIES}

@@ -182,6 +182,13 @@ def test_fit_takes_servers_a_profile_and_a_collective(command, table, tmp_path):
     document = json.loads(out)
     assert (code, document["link"]["ranks"], document["runs"]) == (0, 8, 10)
     assert document["link"]["bandwidth_bytes_per_s"] == pytest.approx(15 * 2**20 * 1.75 / 300e-6, rel=0.02)
+    code, out, _ = command("fit", "--nccl", text, "--json")
+    alone = json.loads(out)
+    assert (code, alone.pop("schema")) == (0, "speedup.collective/1")
+    assert alone == document["link"]
+    code, out, err = command("fit")
+    assert (code, out) == (2, "")
+    assert "nothing to fit" in err
 
 
 def test_fit_ends_with_what_is_wrong(command, tmp_path):
