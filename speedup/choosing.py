@@ -42,12 +42,14 @@ class Field:
         parts: Their tables, one a part of the run, with the same rows.
         table: The table of the whole run.
         judged: What its rows are worth.
+        reference: Samples of a batch of the run on one worker that reaches the target; None where nobody said.
     """
 
     course: Course
     parts: list[EstimateTable]
     table: EstimateTable
     judged: Judged
+    reference: int | None = None
 
     @property
     def order(self) -> Rows:
@@ -170,7 +172,8 @@ def field_of(course: Course, parts: list[EstimateTable], goal: Goal, reference: 
             f"workers: all counts exceed batches = {whole_run.batches}; allow at most as many workers as batches."
         )
     table = whole_run.take(busy)
-    return Field(course, [one.take(busy) for one in parts], table, goal.judge(table, reference))
+    known = reference or table.inputs.batch
+    return Field(course, [one.take(busy) for one in parts], table, goal.judge(table, known), known)
 
 
 def choose(fields: list[Field], goal: Goal) -> Chosen:

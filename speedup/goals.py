@@ -259,12 +259,32 @@ class Goal:
         """Whether what counts is a target reached, and not batches computed."""
         return self.objective in _TO_TARGET
 
+    def update_samples(self, table: EstimateTable) -> Floats:
+        r"""Return the samples that an update of each plan is worth: of E.2 the batch.
+
+        N b for sync-join, b for sync-split; for async :math:`b (1 + c (N - 1))`, by the age of its gradients
+        (``speedup.efficiency.Staleness``).
+
+        Args:
+            table: The plans.
+
+        Raises:
+            PlanError: Nobody knows how many samples a batch has.
+        """
+        size = table.inputs.batch
+        if size is None:
+            raise PlanError("how many samples a batch has is not known: give batch=, or a profile that says it.")
+        awaited = np.maximum(table.workers - table.inputs.practice.backup, 1)
+        modes = table.by_family(lambda family: family.mode)
+        stale = size * (1 + self.staleness.cost * (table.workers - 1))
+        return np.where(modes == UpdateMode.ASYNC, stale, np.where(modes == UpdateMode.SYNC_JOIN, awaited * size, size))
+
     def samples_factor(self, table: EstimateTable, reference: int) -> Floats:
         r"""Return the samples that each plan needs to the target, by those of one worker.
 
-        .. math:: \frac{1 + B/B_n}{1 + b_0/B_n}, \qquad B = N b \text{ (join)}, \; b \text{ (split)}
+        .. math:: \frac{1 + M/B_n}{1 + b_0/B_n}
 
-        For async it is the updates of Staleness, each of b samples.
+        with M as of ``update_samples``.
 
         Args:
             table: The plans.
@@ -272,15 +292,8 @@ class Goal:
         """
         if self.noise_scale is None or self.noise_scale.value is None:
             raise PlanError("the samples to a target need the gradient noise scale.")
-        noise, size = self.noise_scale.value, table.inputs.batch
-        if size is None:
-            raise PlanError("how many samples a batch has is not known: give batch=, or a profile that says it.")
-        awaited = np.maximum(table.workers - table.inputs.practice.backup, 1)
-        modes = table.by_family(lambda family: family.mode)
-        together = np.where(modes == UpdateMode.SYNC_JOIN, awaited * size, size)
-        fresh = examples_factor(noise, together)
-        stale = self.staleness.steps_factor(noise, size, table.workers) * size / noise
-        return np.asarray(np.where(modes == UpdateMode.ASYNC, stale, fresh) / examples_factor(noise, reference))
+        noise = self.noise_scale.value
+        return np.asarray(examples_factor(noise, self.update_samples(table)) / examples_factor(noise, reference))
 
     def judge(self, table: EstimateTable, reference: int | None) -> Judged:
         """Return what the plans of a table are worth.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.cases import describe, transfer_words
-from speedup.certainty import Certainty, certainty
+from speedup.certainty import Certainty, Target, certainty
 from speedup.choosing import Field, Outcome, choose, field_of, goal_sentences
 from speedup.cost import show_cost
 from speedup.errors import PlanError
@@ -59,6 +59,7 @@ class Recommendation:
         front: With a price, the plans that no other beats in time and in cost, fastest first.
         field: The plans of the choice's batch size, and what they are worth.
         row: The choice's row there.
+        fields: The plans of all batch sizes.
         considered: Plans that were compared, of all batch sizes.
     """
 
@@ -74,10 +75,11 @@ class Recommendation:
     front: tuple[Outcome, ...] = ()
     field: Field | None = None
     row: int = 0
+    fields: tuple[Field, ...] = ()
     considered: int = 0
 
     def certainty(self, *, exact: bool = False) -> Certainty:
-        """Say how sure the choice is among the plans of its batch size that keep all limits.
+        """Say how sure the choice is among the plans that keep all limits, of all batch sizes.
 
         Args:
             exact: Take numbers that came without an interval as exact; if not, a doubt is assumed for them, and named.
@@ -87,16 +89,27 @@ class Recommendation:
         """
         if self.field is None:
             raise PlanError("how sure a choice is can be said of what recommend() returned alone.")
-        table, judged = self.field.table, self.field.judged
-        kept = judged.excess <= judged.excess[self.row]
+        place, worst = self.fields.index(self.field), self.field.judged.excess[self.row]
+        kept = [np.flatnonzero(field.judged.excess <= worst) for field in self.fields]
+        some = [(field, rows) for field, rows in zip(self.fields, kept, strict=True) if rows.size]
+        tables = [field.table.take(rows) for field, rows in some]
         return certainty(
-            table.take(kept),
-            int(np.count_nonzero(kept[: self.row])),
-            factor=(judged.score / table.time_s)[kept],
+            tables,
+            sum(map(len, kept[:place])) + int(np.searchsorted(kept[place], self.row)),
+            factor=np.concatenate([(field.judged.score / field.table.time_s)[rows] for field, rows in some]),
             unit="USD" if self.goal.counts_cost else "s",
             exact=exact,
-            course=self.field.course,
+            course=[field.course for field, _ in some],
+            target=self._target(tables),
+            noise_scale=self.goal.noise_scale if self.goal.to_target else None,
         )
+
+    def _target(self, tables: list[EstimateTable]) -> Target | None:
+        goal, reference = self.goal, self.field.reference if self.field else None
+        if not goal.to_target or goal.noise_scale is None or goal.noise_scale.value is None or reference is None:
+            return None
+        samples = np.concatenate([goal.update_samples(table) for table in tables])
+        return Target(goal.noise_scale.value, samples, reference)
 
     @property
     def headline(self) -> str:
@@ -370,5 +383,6 @@ def _recommended(fields: list[Field], goal: Goal, switch_s: float) -> Recommenda
         front=chosen.front,
         field=field,
         row=chosen.row,
+        fields=tuple(fields),
         considered=sum(len(one.table) for one in fields),
     )
