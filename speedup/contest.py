@@ -230,7 +230,7 @@ class Contest:
         doubts, sizes = self.scoring.doubts, self.scoring.rivals.size[self.curves.rows]
         grad, comm = doubts.t_grad * worlds[_GRAD], math.log(doubts.t_comm_median) + doubts.t_comm * worlds[_COMM]
         if not doubts.by_size:
-            return self.curves.at(comm - grad) + grad
+            return np.asarray(self.curves.at(comm - grad) + grad)
         found = np.empty((len(sizes), worlds.shape[1]))
         for size in np.unique(sizes):
             one = doubts.by_size[size]
