@@ -111,7 +111,15 @@ CASES = {
         searched=2,
     ),
     "momentum": Case(data="mnist", algorithm="momentum", target=0.12, batches=_BATCHES, rate=0.035, limit=6000),
-    "adam": Case(data="mnist", algorithm="adam", target=0.12, batches=_BATCHES, rate=0.001, limit=6000),
+    "adam": Case(
+        data="mnist",
+        algorithm="adam",
+        target=0.12,
+        batches=(16, 32, 64, 128, 256, 512),
+        rate=0.001,
+        limit=6000,
+        searched=2,
+    ),
 }
 
 
@@ -260,6 +268,7 @@ def row_of(trainer: Trainer, name: str, kind: str, batch: int, rate: float, seed
         "network": case.network,
         "algorithm": case.algorithm,
         "target": case.target,
+        "reference": case.reference,
         "kind": kind,
         "batch": batch,
         "learning_rate": f"{rate:.4g}",

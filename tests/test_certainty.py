@@ -266,6 +266,24 @@ def test_a_nominal_bandwidth_is_doubted_the_more_the_faster():
     assert doubts_of(inputs, exact=True) == Doubts()
 
 
+def test_the_doubt_of_slow_links_is_that_of_published_runs_which_hide_nothing():
+    from speedup.published.nominal import wire_times
+    from speedup.published.records import scaling_series
+
+    bare = [one for one in scaling_series() if one.name.startswith("bsp-")]
+    ratios = np.concatenate(
+        [
+            (one.between.step_s - one.alone_step_s)
+            / (wire_times(one, one.between) * one.payload_bytes / one.bandwidth_bytes_s)
+            for one in bare
+        ]
+    )
+    median, doubt = nominal_doubt(10e9 / 8)
+    assert len(ratios) == 18
+    assert np.median(ratios) == pytest.approx(median, rel=0.02)
+    assert math.sqrt(np.mean(np.log(ratios / median) ** 2)) == pytest.approx(doubt, abs=0.005)
+
+
 def test_what_is_no_row_or_no_factor_is_refused():
     table = table_of()
     with pytest.raises(PlanError, match="no row"):
