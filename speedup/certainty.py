@@ -330,7 +330,9 @@ def _checked(factor: Floats | None, rows: int) -> Floats:
     if found.shape != (rows,):
         raise UnitError(f"factor has the shape {found.shape}; it must have one value for each of {rows} rows.")
     if not (np.isfinite(found).all() and (found > 0).all()):
-        raise UnitError(f"factor has the value {found[~(found > 0)][:1]}; each must be finite and above 0.")
+        raise UnitError(
+            f"factor has the value {found[~(np.isfinite(found) & (found > 0))][0]}; each must be finite and above 0."
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from speedup.failures import NOTICEABLE, Failures, machines_where, with_failures
 from speedup.memory import feasibility_of
 from speedup.plans import UpdateMode, one_of
 from speedup.prices import Price
-from speedup.units import positive, show_seconds
+from speedup.units import not_negative, positive, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from speedup.memory import Feasibility
     from speedup.tables import EstimateTable, Floats
 
-_ROUNDING = 1e-12
+_ROUNDING, _DIGITS = 1e-12, 10
+_NEVER = 1e6
+"""Times longer by failures from which on a run counts as one that never finishes."""
 _STALENESS = Staleness()
 
 
@@ -117,10 +119,25 @@ class Judged:
     room: Feasibility | None
     excess: Floats
 
+    @property
+    def ties(self) -> Floats:
+        """What tells plans apart that cost nothing: their time; to ten digits, beyond which it is rounding."""
+        free = self.score == 0
+        return np.where(free, np.round(np.log(np.where(free, self.time_s, 1.0)), _DIGITS), 0.0)
+
+    @property
+    def nearest(self) -> int:
+        """The plan that lacks least of what it needs to be run."""
+        if self.room is None or not np.isfinite(self.time_s).any():
+            return 0
+        return int(np.argmin(np.where(np.isfinite(self.time_s), self.room.shortage, np.inf)))
+
     def reason(self, row: int) -> str:
         """Say why a plan cannot be chosen; empty where it can."""
         if self.excess[row] == 0:
             return ""
+        if not np.isfinite(self.time_s[row]):
+            return "never finishes: machines fail faster than it gets on"
         tight = "" if self.room is None else self.room.reason(row)
         return tight or "; ".join(limit.told(row) for limit in self.limits if limit.excess(row) > 0)
 
@@ -188,7 +205,7 @@ class Goal:
             objective=one_of("objective", said.get("objective", Objective.TIME), Objective),
             min_efficiency=least or 0.0,
             noise_scale=measured,
-            staleness=Staleness(cost=said.get("staleness_cost", 1.0)),
+            staleness=Staleness(cost=not_negative("staleness_cost", said.get("staleness_cost", 1.0), "")),
             price=price,
             server_price=server_price or price,
             deadline_s=_limit("deadline", said.get("deadline_s"), "s"),
@@ -243,6 +260,8 @@ class Goal:
             found.append(
                 f"Samples to the target: 1 + B/B_n times the least, with {self.noise_scale}; {self.staleness}."
             )
+        elif self.staleness != _STALENESS:
+            found.append(f'The cost of staleness counts for a target alone; objective = "{self.objective}" has none.')
         if self.failures is not None:
             found.append(f"Failures: {self.failures}; {_noticed(self.failures)}.")
         if judged.room is not None and self.device_bytes:
@@ -302,7 +321,7 @@ class Goal:
             table: The plans, all of which compute as many samples.
             reference: Samples of a batch of the run on one worker that reaches the target; None where nobody said.
         """
-        time_s = table.time_s if self.failures is None else with_failures(table, self.failures).time_s
+        time_s = table.time_s if self.failures is None else _with_failures(table, self.failures)
         if self.to_target:
             time_s = time_s * self.samples_factor(table, reference or table.inputs.batch or 0)
         cost = None if self.price is None else cost_of(table, self.price, self.server_price, time_s=time_s).total
@@ -318,6 +337,7 @@ class Goal:
         excess = np.max([np.zeros(len(table)), *(limit.excess() for limit in kept)], axis=0)
         if room is not None:
             excess = np.where(room.feasible, excess, np.inf)
+        excess = np.where(np.isfinite(time_s), excess, np.inf)
         return Judged(time_s=time_s, cost=cost, score=score, limits=kept, room=room, excess=excess)
 
     def _room(self, table: EstimateTable) -> Feasibility | None:
@@ -327,6 +347,12 @@ class Goal:
                 raise PlanError("device_bytes needs a profile, whose tensors tell what memory a step needs.")
             return None
         return feasibility_of(table, device_bytes=self.device_bytes, server_bytes=self.server_bytes)
+
+
+def _with_failures(table: EstimateTable, failures: Failures) -> Floats:
+    """Return the times with failures; infinite where a run would be longer beyond all measure."""
+    time_s = with_failures(table, failures).time_s
+    return np.where(time_s <= _NEVER * table.time_s, time_s, np.inf)
 
 
 def _noticed(failures: Failures) -> str:

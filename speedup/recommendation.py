@@ -90,14 +90,20 @@ class Recommendation:
         if self.field is None:
             raise PlanError("how sure a choice is can be said of what recommend() returned alone.")
         place, worst = self.fields.index(self.field), self.field.judged.excess[self.row]
-        kept = [np.flatnonzero(field.judged.excess <= worst) for field in self.fields]
+        # Of plans that cost nothing, time tells which is better.
+        free = self.field.judged.score[self.row] == 0
+        kept = [
+            np.flatnonzero((one.judged.excess <= worst) & ((one.judged.score == 0) | (not free))) for one in self.fields
+        ]
+        worth = [one.judged.time_s if free else one.judged.score for one in self.fields]
+        factors = [(score / one.table.time_s)[rows] for one, score, rows in zip(self.fields, worth, kept, strict=True)]
         some = [(field, rows) for field, rows in zip(self.fields, kept, strict=True) if rows.size]
         tables = [field.table.take(rows) for field, rows in some]
         return certainty(
             tables,
             sum(map(len, kept[:place])) + int(np.searchsorted(kept[place], self.row)),
-            factor=np.concatenate([(field.judged.score / field.table.time_s)[rows] for field, rows in some]),
-            unit="USD" if self.goal.counts_cost else "s",
+            factor=np.concatenate(factors),
+            unit="USD" if self.goal.counts_cost and not free else "s",
             exact=exact,
             course=[field.course for field, _ in some],
             target=self._target(tables),
@@ -115,7 +121,7 @@ class Recommendation:
     def headline(self) -> str:
         """The answer in one sentence."""
         plan = self.choice
-        if not self.goal.by_time:
+        if not self.goal.by_time or (self.outcomes and self.outcomes[0].reason):
             return self._headline_for_goal()
         if plan.mode is UpdateMode.SEQUENTIAL:
             return f"Use one worker: {plan.batches} batches take {show_seconds(plan.time_s)}."
