@@ -278,6 +278,11 @@ def _front(fields: list[Field]) -> tuple[Outcome, ...]:
     return tuple(fields[owner[one]].outcome(int(rows[one])) for one in pareto_front(time_s, cost))
 
 
+def _beside(other: Outcome, one: Outcome) -> str:
+    """Name a plan beside another one: its batch too, where that differs."""
+    return describe(other.plan) + (f" with batches of {other.batch}" if other.batch != one.batch else "")
+
+
 def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:
     """Say what the choice is worth for what is wanted, and what could not be."""
     said = []
@@ -295,9 +300,9 @@ def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:
         more = other.score / one.score - 1 if one.score else other.time_s / one.time_s - 1
         wanted = "of what is wanted" if one.score else "time, for nothing as well"
         worth = "worth as much" if more < _NEGLIGIBLE else f"{more:.1%} more {wanted}"
-        said.append(f"Next best: {describe(other.plan)}, {worth}.")
+        said.append(f"Next best: {_beside(other, one)}, {worth}.")
     if not one.reason:
         said += [
-            f"Better, but not possible: {describe(other.plan)}: {other.reason}." for other in chosen.refused[:_TOLD]
+            f"Better, but not possible: {_beside(other, one)}: {other.reason}." for other in chosen.refused[:_TOLD]
         ]
     return tuple(said)
