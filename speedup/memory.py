@@ -268,9 +268,8 @@ class Feasibility:
             (self.server_bytes, self.server_limit),
             (self.incoming_bytes_per_s / _SLACK, self.link_limit),
         )
-        return np.max(
-            [needed / limit for needed, limit in needs if limit is not None] or [0 * self.worker_bytes], axis=0
-        )
+        known = [needed / limit for needed, limit in needs if limit is not None]
+        return np.asarray(np.max([np.zeros_like(self.worker_bytes), *known], axis=0))
 
     def reason(self, row: int) -> str:
         """Return why a row does not fit, in words; empty if it does."""
