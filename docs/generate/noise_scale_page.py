@@ -32,8 +32,9 @@ steps to a target are S(m) = S_min (1 + B_n / m) for m samples an update (E.1 in
 train NETWORK --data ... --noise-scale` measures B_n on the way, epoch by epoch, and `--profile` keeps the average over
 the run; `speedup.efficiency` computes with it. [ADR 0023](adr/0023-noise-scale.md) says how.
 
-Below, small networks are trained on standardised pixels at a constant rate, until the loss of held-out samples (running
-median of 9 evaluations) is below a target, at several batch sizes, with several seeds. One batch size, m0, is the
+Below, small networks are trained on standardised pixels at a constant rate, until the loss of 2,000 held-out samples
+(1,000 for the convolutional network; running median of 9 evaluations) is below a target, at several batch sizes, with
+several seeds. Three more seeds choose the rates, two for the convolutional network and Adam. One batch size, m0, is the
 reference: its steps and the noise scale measured along it predict all others, seed by seed, as
 S(m0) (1 + B_n / m) / (1 + B_n / m0). Cells with brackets are medians over the seeds, with smallest and largest; "off"
 is the median of the predictions by the median of the measured steps.
@@ -105,17 +106,17 @@ batches the tuned rates are those of plain SGD divided by ten, and steps are as 
 growing where that of plain SGD is at the limit of curvature, and it takes fewer steps.
 
 **Adam fails.** Its steps fall as 1 / m up to batches of 256, as for a noise scale of a thousand or more. That is about
-what gradients divided by the root of the second moments have late in the run; but early in it some entries are divided by
-next to nothing and drown the others, one stretch of the run whose mean gradient is not told from noise makes the average
-infinite, and then there is no value. Where there is one, it predicts better than plain gradients do, and worse than 20 % at
-large batches. The fourth root is always resolved, and off by as much. So a time to a target under Adam rests on little.
+what gradients divided by the root of the second moments have late in the run; but early in it some entries are divided
+by next to nothing and drown the others, and one stretch of the run whose mean gradient is not told from noise makes the
+average infinite: there is no value. Where there is one, it predicts better than plain gradients do, and worse than 20 %
+at large batches. The fourth root is always resolved, and off by as much. A time to a target under Adam rests on little.
 
-**The convolutional network** was trained to an easy target, on as many samples as its steps allowed here, and with few
-seeds. All its batches are below its noise scale of the product's reading, so that this tests how steps fall, and hardly
-where that ends. Dropout masks as noise (own masks) have a larger noise scale and predict no better.
+**The convolutional network** was trained to an easy target, with few seeds. All its batches are below its noise scale,
+so that this tests how steps fall, and hardly where that ends; at the largest batch they already stop falling as fast as
+predicted. Dropout masks as noise (own masks) have a larger noise scale and predict no better.
 
-What was not tested: targets near the end of a training, larger batches of the convolutional network, and staleness, whose
-cost is an assumption (`speedup.efficiency.Staleness`).
+What was not tested: targets near the end of a training, larger batches of the convolutional network, and staleness,
+whose cost is an assumption (`speedup.efficiency.Staleness`).
 """
 
 
