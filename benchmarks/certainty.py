@@ -8,7 +8,7 @@ choice was the best. Scores are the time, the cost, or the time to a target; som
 In a part of the worlds the batch size is chosen too: t_grad of each size errs by itself or with its neighbour, besides
 what all share, and the noise scale behind the time or the cost to a target is in doubt as well.
 
-    python benchmarks/certainty.py [--worlds 5000] [--spread 200] [--sizes 2000] [--seed 11]
+    python benchmarks/certainty.py [--worlds 5000] [--spread 200] [--sizes 1500] [--seed 11]
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Check how sure choices are against how often they are right.")
     parser.add_argument("--worlds", type=int, default=5000)
     parser.add_argument("--spread", type=int, default=200)
-    parser.add_argument("--sizes", type=int, default=2000)
+    parser.add_argument("--sizes", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--repetitions", type=int, default=9)
     options = parser.parse_args()
