@@ -320,6 +320,8 @@ def recommend(
     given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, "network": network, "latency_s": latency_s}
     profile = Profile.load(profile_or_name) if isinstance(profile_or_name, (str, Path)) else profile_or_name
     goal = Goal.of(profile.noise_scale if profile else None, **goals)
+    if t_grad is not None and isinstance(batch, Iterable):
+        raise PlanError("t_grad is that of one batch size; for several, name a profile that has it of each.")
     fields = []
     for size, runs in _sizes(profile, batch, batches):
         course = course_of(profile, runs, **given, **practice, batch=size)

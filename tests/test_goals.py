@@ -186,6 +186,7 @@ def test_a_measured_noise_scale_of_the_profile_is_used():
         ({"deadline_s": 0.0}, "deadline"),
         ({"save_s": 3.0}, "mtbf_h"),
         ({"batch": []}, "batch is empty"),
+        ({"batch": [8, 16], "t_grad": 1.0}, "t_grad is that of one batch size"),
         ({"min_efficiency": 2.0}, "at most 1"),
         ({"budget": 0.0, "price": 1.0}, "budget = 0 USD"),
         ({"deadline_s": -1.0}, "deadline = -1 s"),
