@@ -5,7 +5,10 @@ are tabulated from what was measured, the best of them is chosen, and ``speedup.
 the same plans are tabulated from the true times, each kind of plan times an error of its own, and it shows whether the
 choice was the best. Scores are the time, the cost, or the time to a target; some networks are nominal, and slower.
 
-    python benchmarks/certainty.py [--worlds 5000] [--spread 200] [--seed 11]
+In a part of the worlds the batch size is chosen too: t_grad of each size errs by itself or with its neighbour, besides
+what all share, and the noise scale behind the time or the cost to a target is in doubt as well.
+
+    python benchmarks/certainty.py [--worlds 5000] [--spread 200] [--sizes 1500] [--seed 11]
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from speedup import estimate, recommend
-from speedup.certainty import Certainty, certainty
-from speedup.doubts import Doubts
+from speedup.certainty import Certainty, Target, certainty
+from speedup.doubts import Doubts, SizeDoubt
+from speedup.efficiency import NoiseScale
+from speedup.goals import Goal, Objective
 from speedup.tables import Status, status_index
 
 if TYPE_CHECKING:
@@ -117,6 +122,108 @@ def outcome(world: World, rng: np.random.Generator) -> tuple[Certainty, bool, fl
     return said, regret <= 1e-12, regret
 
 
+@dataclass(frozen=True)
+class SizesWorld:
+    """A world in which the batch size is chosen too.
+
+    Attributes:
+        sizes: Batch sizes.
+        true: t_grad of each, then t_comm, then the noise scale.
+        measured: The same, as measured.
+        plans: Which plans are allowed.
+        doubts: How far the measurement may be off.
+        samples: Samples of the run on one worker.
+        kind: Which score: ``time to target`` or ``cost to target``.
+    """
+
+    sizes: tuple[int, ...]
+    true: list[float]
+    measured: list[float]
+    plans: dict[str, Any]
+    doubts: Doubts
+    samples: int
+    kind: str
+
+    def goal(self, noise: float) -> Goal:
+        """Return what is wanted, with a noise scale."""
+        return Goal(objective=Objective.TIME_TO_TARGET, noise_scale=NoiseScale.assumed(noise))
+
+    def tables(self, numbers: list[float]) -> list[EstimateTable]:
+        """Return the plans of each batch size in which all workers compute."""
+        found = []
+        for size, t_grad in zip(self.sizes, numbers, strict=False):
+            batches = max(1, round(self.samples / size))
+            table = estimate(t_grad=t_grad, t_comm=numbers[-2], batch=size, batches=batches, **self.plans)
+            found.append(table.take(table.status != status_index(Status.IDLE_WORKERS)))
+        return found
+
+    def factor(self, tables: list[EstimateTable], noise: float) -> np.ndarray:
+        """Return what each row's time is multiplied by."""
+        needed = [self.goal(noise).samples_factor(table, self.sizes[0]) for table in tables]
+        if self.kind == "cost to target":
+            needed = [one * table.machines for one, table in zip(needed, tables, strict=True)]
+        return np.concatenate(needed)
+
+
+def a_world_of_sizes(rng: np.random.Generator, among: tuple[str, ...] = SERVERS, *, line: bool = False) -> SizesWorld:
+    """Draw a world in which the batch size is chosen too.
+
+    What is said of a choice takes nothing for known before the measurement. So t_grad of each size is drawn by itself,
+    over a wide range. Else, with ``line``, all sizes lie on a line, as those of real devices nearly do, of which what
+    is said knows nothing: the size that was measured too short is chosen too often.
+    """
+    first = int(2 ** rng.integers(2, 6))
+    sizes = tuple(first * 2**power for power in range(int(rng.integers(2, 6))))
+    per_sample = float(np.exp(rng.uniform(np.log(0.002), np.log(0.05))))
+    fixed = per_sample * first * float(np.exp(rng.uniform(np.log(0.05), np.log(5))))
+    t_comm = (fixed + per_sample * first) * float(np.exp(rng.uniform(np.log(0.001), np.log(5))))
+    together = int(rng.integers(1, 3))
+    doubts = Doubts(
+        t_grad=rng.uniform(0.0, 0.1),
+        t_comm=rng.uniform(0.02, 0.4),
+        model=rng.uniform(0.002, 0.04),
+        noise_scale=rng.uniform(0.05, 0.5),
+        by_size=tuple(
+            SizeDoubt(t_grad=rng.uniform(0.005, 0.1), group=place // together) for place in range(len(sizes))
+        ),
+    )
+    apart = np.zeros(len(sizes)) if line else rng.uniform(-1, 1, len(sizes))
+    true = [(fixed + per_sample * size) * math.exp(one) for size, one in zip(sizes, apart, strict=True)]
+    true += [t_comm, first * float(np.exp(rng.uniform(np.log(2), np.log(500))))]
+    shared, groups = rng.normal(), rng.standard_normal(len(sizes))
+    off = [doubts.t_grad * shared + one.t_grad * groups[one.group] for one in doubts.by_size]
+    off += [doubts.t_comm * rng.normal(), doubts.noise_scale * rng.normal()]
+    measured = [value * math.exp(-error) for value, error in zip(true, off, strict=True)]
+    most = int(np.exp(rng.uniform(np.log(2), np.log(64))))
+    plans: dict[str, Any] = {
+        "modes": rng.choice(MODES, rng.integers(1, 4), replace=False).tolist(),
+        "servers": rng.choice(among, rng.integers(2, len(among) + 1), replace=False).tolist(),
+        "schedules": "expected",
+        "workers": range(1, most + 1),
+    }
+    kind = str(rng.choice(["time to target", "cost to target"]))
+    return SizesWorld(sizes, true, measured, plans, doubts, int(rng.integers(1, 20)) * most * sizes[-1], kind)
+
+
+def outcome_of_sizes(world: SizesWorld, rng: np.random.Generator) -> tuple[Certainty, bool, float]:
+    """Return what was said of the choice, whether it was the best, and the relative regret that came true."""
+    tables, noise = world.tables(world.measured), world.measured[-1]
+    factor = world.factor(tables, noise)
+    chosen = int(np.argmin(np.concatenate([table.time_s for table in tables]) * factor))
+    samples = np.concatenate([world.goal(noise).update_samples(table) for table in tables])
+    target = Target(noise, samples, world.sizes[0])
+    said = certainty(tables, chosen, factor=factor, doubts=world.doubts, target=target)
+    errors = world.doubts.model * rng.standard_normal(len(tables[0].families))
+    truly = world.tables(world.true)
+    times = [
+        table.time_s * np.where((table.workers == 1) & (table.move_s == 0), 1.0, np.exp(errors[table.family]))
+        for table in truly
+    ]
+    scores = np.concatenate(times) * world.factor(truly, world.true[-1])
+    regret = float(scores[chosen] / scores.min() - 1)
+    return said, regret <= 1e-12, regret
+
+
 def reliability(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return for each bin of the stated probability how often the choice was the best, and the regrets."""
     found = []
@@ -139,14 +246,18 @@ def reliability(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def calibration(
-    worlds: int, seed: int, *, spread: bool = False, servers: tuple[str, ...] = SERVERS
+    worlds: int, seed: int, *, spread: bool = False, sizes: str = "", servers: tuple[str, ...] = SERVERS
 ) -> list[dict[str, Any]]:
-    """Return one row a world."""
+    """Return one row a world; ``sizes`` is "apart" or "line" where the batch size is chosen too."""
     rng, rows = np.random.default_rng(seed), []
     for _ in range(worlds):
-        world = a_world(rng, spread=spread, among=servers)
+        world = (
+            a_world_of_sizes(rng, servers, line=sizes == "line")
+            if sizes
+            else a_world(rng, spread=spread, among=servers)
+        )
         begin = time.perf_counter()
-        said, best, regret = outcome(world, rng)
+        said, best, regret = outcome_of_sizes(world, rng) if isinstance(world, SizesWorld) else outcome(world, rng)
         rows.append(
             {
                 "probability": said.probability_best,
@@ -216,14 +327,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Check how sure choices are against how often they are right.")
     parser.add_argument("--worlds", type=int, default=5000)
     parser.add_argument("--spread", type=int, default=200)
+    parser.add_argument("--sizes", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--repetitions", type=int, default=9)
     options = parser.parse_args()
     import record  # noqa: PLC0415 - loads the calibration, which drawing worlds does without
 
     written: list[dict[str, object]] = []
-    for name, count in (("constant times", options.worlds), ("times vary", options.spread)):
-        rows = calibration(count, options.seed, spread=name == "times vary")
+    cases: dict[str, tuple[int, dict[str, Any]]] = {
+        "constant times": (options.worlds, {}),
+        "times vary": (options.spread, {"spread": True}),
+        "several batch sizes": (options.sizes, {"sizes": "apart"}),
+        "several batch sizes on a line": (options.sizes, {"sizes": "line"}),
+    }
+    for name, (count, which) in cases.items():
+        rows = calibration(count, options.seed, **which)
         print(f"{name}, {count} worlds")
         for row in reliability(rows):
             print(

@@ -11,6 +11,7 @@ from speedup.cases import describe
 from speedup.cost import pareto_front, show_cost
 from speedup.errors import PlanError
 from speedup.goals import Objective
+from speedup.memory import MemoryModel
 from speedup.phases import added_up
 from speedup.plans import ServerKind, UpdateMode
 from speedup.tables import Status, status_index
@@ -42,12 +43,14 @@ class Field:
         parts: Their tables, one a part of the run, with the same rows.
         table: The table of the whole run.
         judged: What its rows are worth.
+        reference: Samples of a batch of the run on one worker that reaches the target; None where nobody said.
     """
 
     course: Course
     parts: list[EstimateTable]
     table: EstimateTable
     judged: Judged
+    reference: int | None = None
 
     @property
     def order(self) -> Rows:
@@ -59,10 +62,12 @@ class Field:
         preference = table.by_family(lambda family: _PREFERENCE.index(family.mode))
         # Scores that differ in the last bits are the same: rank them by the lowest of their group.
         by_score = np.argsort(score, kind="stable")
-        steps = np.diff(score[by_score], prepend=score[by_score[0]])
+        with np.errstate(invalid="ignore"):  # runs that never finish are all alike
+            steps = np.diff(score[by_score], prepend=score[by_score[0]])
         groups = np.empty(len(table), dtype=np.int64)
         groups[by_score] = np.cumsum(steps > _SAME * score[by_score])
-        return np.lexsort((table.family, table.machines, preference, table.workers, groups, self.judged.excess))
+        judged = self.judged
+        return np.lexsort((table.family, table.machines, preference, table.workers, judged.ties, groups, judged.excess))
 
     @property
     def _score(self) -> Floats:
@@ -170,7 +175,8 @@ def field_of(course: Course, parts: list[EstimateTable], goal: Goal, reference: 
             f"workers: all counts exceed batches = {whole_run.batches}; allow at most as many workers as batches."
         )
     table = whole_run.take(busy)
-    return Field(course, [one.take(busy) for one in parts], table, goal.judge(table, reference))
+    known = reference or table.inputs.batch
+    return Field(course, [one.take(busy) for one in parts], table, goal.judge(table, known), known)
 
 
 def choose(fields: list[Field], goal: Goal) -> Chosen:
@@ -186,19 +192,42 @@ def choose(fields: list[Field], goal: Goal) -> Chosen:
     _check_efficiency(fields, goal)
     orders = [field.order for field in fields]
     firsts = [
-        (field.judged.excess[order[0]], field.judged.score[order[0]])
+        (field.judged.excess[order[0]], field.judged.score[order[0]], field.judged.time_s[order[0]])
         for field, order in zip(fields, orders, strict=True)
     ]
     best = min(range(len(fields)), key=lambda index: firsts[index])
     field, row = fields[best], int(orders[best][0])
     outcome = field.outcome(row)
     if not np.isfinite(outcome.excess):
-        raise PlanError(
-            f"no plan can be run. The nearest, {describe(outcome.plan)}: {outcome.reason}. Take smaller batches, or a "
-            "device with more memory."
-        )
+        raise PlanError(_impossible(fields, goal))
     runners_up, refused = _rivals(fields, orders, outcome)
     return Chosen(field=field, row=row, outcome=outcome, runners_up=runners_up, refused=refused, front=_front(fields))
+
+
+def _impossible(fields: list[Field], goal: Goal) -> str:
+    """Say why no plan can be run, of the one that lacks least, and what would help."""
+    nearest = [field.outcome(field.judged.nearest) for field in fields]
+    rooms = [field.judged.room for field in fields]
+    lacks = [
+        np.inf if room is None else float(room.shortage[field.judged.nearest])
+        for field, room in zip(fields, rooms, strict=True)
+    ]
+    one = nearest[int(np.argmin(lacks))]
+    head = f"no plan can be run. The nearest, {describe(one.plan)}: {one.reason}."
+    if not np.isfinite(one.time_s):
+        return f"{head} Take machines that fail less often, or save and restart sooner (mtbf_h, save_s, restart_s)."
+    return f"{head} {_batch_that_fits(fields[0], goal)}"
+
+
+def _batch_that_fits(field: Field, goal: Goal) -> str:
+    """Say which batch a device has room for."""
+    profile, room = field.table.inputs.profile, field.judged.room
+    if profile is None or room is None or room.device_limit is None or (room.worker_bytes <= room.device_limit).any():
+        return "Take a machine with more memory, or a faster link, for the servers."
+    largest = MemoryModel.of(profile).largest_batch(room.device_limit, state=False)
+    if not largest:
+        return "Weights, gradients and one sample need more than the device has: take one with more memory."
+    return f"Take batches of at most {largest}, or a device with more memory."
 
 
 def _check_efficiency(fields: list[Field], goal: Goal) -> None:
@@ -249,6 +278,11 @@ def _front(fields: list[Field]) -> tuple[Outcome, ...]:
     return tuple(fields[owner[one]].outcome(int(rows[one])) for one in pareto_front(time_s, cost))
 
 
+def _beside(other: Outcome, one: Outcome) -> str:
+    """Name a plan beside another one: its batch too, where that differs."""
+    return describe(other.plan) + (f" with batches of {other.batch}" if other.batch != one.batch else "")
+
+
 def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:
     """Say what the choice is worth for what is wanted, and what could not be."""
     said = []
@@ -259,13 +293,16 @@ def goal_sentences(chosen: Chosen, goal: Goal) -> tuple[str, ...]:
         until = "until the target" if goal.to_target else "of the run"
         paid = "" if one.cost is None else f", {show_cost(one.cost)}"
         said.append(f"Time {until}, {goal.assumption}: {show_seconds(one.time_s)}{paid}.")
+    if goal.counts_cost and not one.score:
+        said.append("It costs nothing, and so do others: of those, the fastest is chosen.")
     if chosen.runners_up and not goal.by_time:
         other = chosen.runners_up[0]
-        more = other.score / one.score - 1 if one.score else 0.0
-        worth = "worth as much" if more < _NEGLIGIBLE else f"{more:.1%} more of what is wanted"
-        said.append(f"Next best: {describe(other.plan)}, {worth}.")
+        more = other.score / one.score - 1 if one.score else other.time_s / one.time_s - 1
+        wanted = "of what is wanted" if one.score else "time, for nothing as well"
+        worth = "worth as much" if more < _NEGLIGIBLE else f"{more:.1%} more {wanted}"
+        said.append(f"Next best: {_beside(other, one)}, {worth}.")
     if not one.reason:
         said += [
-            f"Better, but not possible: {describe(other.plan)} {other.reason}." for other in chosen.refused[:_TOLD]
+            f"Better, but not possible: {_beside(other, one)}: {other.reason}." for other in chosen.refused[:_TOLD]
         ]
     return tuple(said)

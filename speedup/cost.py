@@ -1,4 +1,4 @@
-r"""What a plan costs, what a deadline or a budget leaves, and which plans nobody beats in both time and cost.
+r"""What a plan costs, and which plans nobody beats in both time and cost.
 
 .. math:: C = t\,(m_w p_w + m_s p_s)
 
@@ -13,22 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from speedup.errors import PlanError, UnitError
+from speedup.errors import UnitError
 from speedup.prices import CURRENCY, Price
-from speedup.units import positive, show_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
 
     from speedup.tables import EstimateTable
 
     Floats: TypeAlias = NDArray[np.float64]
     Integers: TypeAlias = NDArray[np.int64]
-    Booleans: TypeAlias = NDArray[np.bool_]
-
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -122,117 +116,6 @@ def _paid(lasting: Floats, machines: Integers, price: Price) -> Floats:
     rate = machines * price.per_second
     np.multiply(lasting, rate, out=found, where=rate > 0)
     return found
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Selection:
-    """The best row within a limit, or the nearest one where none is within.
-
-    Attributes:
-        mask: Which rows are within the limit.
-        row: The best of them; where there is none, the row that comes nearest to the limit.
-        excess: By which part of the limit that row is beyond it; 0 within.
-        limit: The limit [s or USD].
-        value: What the row has of what is limited [s or USD].
-        words: What was found, in a sentence that is empty where the limit is met.
-    """
-
-    mask: Booleans
-    row: int
-    excess: float
-    limit: float
-    value: float
-    words: str
-
-    @property
-    def met(self) -> bool:
-        """Whether any row is within the limit."""
-        return bool(self.mask.any())
-
-
-def cheapest_by(
-    time_s: ArrayLike, cost: ArrayLike, deadline_s: float, *, feasible: ArrayLike | None = None
-) -> Selection:
-    """Return the cheapest row that ends by a deadline; of several the fastest.
-
-    Where none does, it is the fastest row of all.
-
-    Args:
-        time_s: Time of each row [s]; infinite for one that never ends.
-        cost: Cost of each row [USD].
-        deadline_s: The deadline [s], > 0.
-        feasible: Which rows can be run at all; all of them if left out.
-
-    Raises:
-        UnitError: The deadline is not above 0, or something is not a number.
-        PlanError: No row can be run.
-
-    Example:
-        >>> found = cheapest_by([10.0, 20.0, 30.0], [5.0, 3.0, 1.0], 25.0)
-        >>> found.row, found.met
-        (1, True)
-        >>> print(cheapest_by([10.0, 20.0], [5.0, 3.0], 5.0).words)
-        No plan ends within 5 s; the nearest takes 10 s, 100% more.
-    """
-    limit = positive("deadline", deadline_s, "s")
-    return _select(time_s, cost, limit, feasible, "No plan ends within {}; the nearest takes {}", show_seconds)
-
-
-def fastest_within(
-    time_s: ArrayLike, cost: ArrayLike, budget: float, *, feasible: ArrayLike | None = None
-) -> Selection:
-    """Return the fastest row that a budget pays for; of several the cheapest.
-
-    Where it pays for none, it is the cheapest row of all.
-
-    Args:
-        time_s: Time of each row [s]; infinite for one that never ends.
-        cost: Cost of each row [USD].
-        budget: The budget [USD], > 0.
-        feasible: Which rows can be run at all; all of them if left out.
-
-    Raises:
-        UnitError: The budget is not above 0, or something is not a number.
-        PlanError: No row can be run.
-
-    Example:
-        >>> fastest_within([10.0, 20.0, 30.0], [5.0, 3.0, 1.0], 4.0).row
-        1
-        >>> print(fastest_within([10.0, 20.0], [5.0, 3.0], 2.0).words)
-        No plan costs at most 2 USD; the nearest costs 3 USD, 50% more.
-    """
-    limit = positive("budget", budget, CURRENCY)
-    return _select(cost, time_s, limit, feasible, "No plan costs at most {}; the nearest costs {}", show_cost)
-
-
-def _select(
-    limited: ArrayLike,
-    wanted: ArrayLike,
-    limit: float,
-    feasible: ArrayLike | None,
-    sentence: str,
-    show: Callable[[float], str],
-) -> Selection:
-    """Return the row with the least of what is wanted among those within the limit, or else the nearest to it."""
-    first, second = _pair(limited, wanted)
-    possible = np.isfinite(first) & np.isfinite(second)
-    if feasible is not None:
-        possible &= np.asarray(feasible, dtype=np.bool_)
-    if not possible.any():
-        raise PlanError("there is no plan that can be run; see why in the reasons of each.")
-    mask = possible & (first <= limit * (1 + _ROUNDING))
-    row = _least(second, first, mask) if mask.any() else _least(first, second, possible)
-    value = float(first[row])
-    excess = 0.0 if mask.any() else value / limit - 1
-    words = "" if mask.any() else f"{sentence.format(show(limit), show(value))}, {excess:.0%} more."
-    return Selection(mask=mask, row=row, excess=excess, limit=limit, value=value, words=words)
-
-
-def _least(first: Floats, second: Floats, mask: Booleans) -> int:
-    """Return the row with the least of ``first``, and among those of ``second``, where the mask holds."""
-    rows = np.flatnonzero(mask)
-    rows = rows[first[rows] == first[rows].min()]
-    return int(rows[second[rows].argmin()])
 
 
 def _pair(time_s: ArrayLike, cost: ArrayLike) -> tuple[Floats, Floats]:

@@ -292,6 +292,15 @@ class NoiseScale:
         return cls(value=value, provenance=Provenance.ASSUMED)
 
     @property
+    def doubt(self) -> float | None:
+        """Standard deviation of its logarithm that the interval stands for; None without one."""
+        from statistics import NormalDist  # noqa: PLC0415 - not with the import of the package
+
+        if not self.low or self.high is None or self.level is None:
+            return None
+        return math.log(self.high / self.low) / (2 * NormalDist().inv_cdf((1 + self.level) / 2))
+
+    @property
     def resolved(self) -> bool:
         """Whether there is a value: whether the mean gradient could be told from noise."""
         return self.value is not None

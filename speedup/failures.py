@@ -152,32 +152,6 @@ def synchronous_s(time_s: ArrayLike, machines: ArrayLike, failures: Failures) ->
     return np.where(np.isfinite(work), best, np.inf)
 
 
-def asynchronous_s(time_s: ArrayLike, t_iter_s: ArrayLike, server_machines: ArrayLike, failures: Failures) -> Floats:
-    r"""Return the mean time of asynchronous runs, which only their servers stop [s].
-
-    A failed worker is missing until it is back, and loses its batch (F.5); a failed server machine stops all, who go
-    on from the last checkpoint (F.6).
-
-    Args:
-        time_s: What the runs take if nothing fails [s].
-        t_iter_s: A worker's batch with its transfers [s].
-        server_machines: Machines that hold the weights, and stop the run when they fail.
-        failures: How machines fail.
-
-    Returns:
-        The times; infinite for a run that in practice never ends.
-
-    Raises:
-        UnitError: A time is not a number above 0, or a number of machines is below 0.
-
-    Example:
-        >>> week = Failures(mtbf_h=5000, save_s=60, restart_s=600)
-        >>> (asynchronous_s(86400.0, 1.0, [0, 1, 4096], week) / 86400).round(3).tolist()
-        [1.0, 1.002, 1.359]
-    """
-    return synchronous_s(missing_s(time_s, t_iter_s, failures), server_machines, failures)
-
-
 def missing_s(time_s: ArrayLike, t_iter_s: ArrayLike, failures: Failures) -> Floats:
     """Return the mean time of asynchronous runs whose workers fail and come back, and whose servers do not (F.5) [s].
 

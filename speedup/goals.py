@@ -15,7 +15,7 @@ from speedup.failures import NOTICEABLE, Failures, machines_where, with_failures
 from speedup.memory import feasibility_of
 from speedup.plans import UpdateMode, one_of
 from speedup.prices import Price
-from speedup.units import positive, show_seconds
+from speedup.units import not_negative, positive, show_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from speedup.memory import Feasibility
     from speedup.tables import EstimateTable, Floats
 
-_ROUNDING = 1e-12
+_ROUNDING, _DIGITS = 1e-12, 10
+_NEVER = 1e6
+"""Times longer by failures from which on a run counts as one that never finishes."""
 _STALENESS = Staleness()
 
 
@@ -117,10 +119,25 @@ class Judged:
     room: Feasibility | None
     excess: Floats
 
+    @property
+    def ties(self) -> Floats:
+        """What tells plans apart that cost nothing: their time; to ten digits, beyond which it is rounding."""
+        free = self.score == 0
+        return np.where(free, np.round(np.log(np.where(free, self.time_s, 1.0)), _DIGITS), 0.0)
+
+    @property
+    def nearest(self) -> int:
+        """The plan that lacks least of what it needs to be run."""
+        if self.room is None or not np.isfinite(self.time_s).any():
+            return 0
+        return int(np.argmin(np.where(np.isfinite(self.time_s), self.room.shortage, np.inf)))
+
     def reason(self, row: int) -> str:
         """Say why a plan cannot be chosen; empty where it can."""
         if self.excess[row] == 0:
             return ""
+        if not np.isfinite(self.time_s[row]):
+            return "never finishes: machines fail faster than it gets on"
         tight = "" if self.room is None else self.room.reason(row)
         return tight or "; ".join(limit.told(row) for limit in self.limits if limit.excess(row) > 0)
 
@@ -188,7 +205,7 @@ class Goal:
             objective=one_of("objective", said.get("objective", Objective.TIME), Objective),
             min_efficiency=least or 0.0,
             noise_scale=measured,
-            staleness=Staleness(cost=said.get("staleness_cost", 1.0)),
+            staleness=Staleness(cost=not_negative("staleness_cost", said.get("staleness_cost", 1.0), "")),
             price=price,
             server_price=server_price or price,
             deadline_s=_limit("deadline", said.get("deadline_s"), "s"),
@@ -243,6 +260,8 @@ class Goal:
             found.append(
                 f"Samples to the target: 1 + B/B_n times the least, with {self.noise_scale}; {self.staleness}."
             )
+        elif self.staleness != _STALENESS:
+            found.append(f'The cost of staleness counts for a target alone; objective = "{self.objective}" has none.')
         if self.failures is not None:
             found.append(f"Failures: {self.failures}; {_noticed(self.failures)}.")
         if judged.room is not None and self.device_bytes:
@@ -259,12 +278,32 @@ class Goal:
         """Whether what counts is a target reached, and not batches computed."""
         return self.objective in _TO_TARGET
 
+    def update_samples(self, table: EstimateTable) -> Floats:
+        r"""Return the samples that an update of each plan is worth: of E.2 the batch.
+
+        N b for sync-join, b for sync-split; for async :math:`b (1 + c (N - 1))`, by the age of its gradients
+        (``speedup.efficiency.Staleness``).
+
+        Args:
+            table: The plans.
+
+        Raises:
+            PlanError: Nobody knows how many samples a batch has.
+        """
+        size = table.inputs.batch
+        if size is None:
+            raise PlanError("how many samples a batch has is not known: give batch=, or a profile that says it.")
+        awaited = np.maximum(table.workers - table.inputs.practice.backup, 1)
+        modes = table.by_family(lambda family: family.mode)
+        stale = size * (1 + self.staleness.cost * (table.workers - 1))
+        return np.where(modes == UpdateMode.ASYNC, stale, np.where(modes == UpdateMode.SYNC_JOIN, awaited * size, size))
+
     def samples_factor(self, table: EstimateTable, reference: int) -> Floats:
         r"""Return the samples that each plan needs to the target, by those of one worker.
 
-        .. math:: \frac{1 + B/B_n}{1 + b_0/B_n}, \qquad B = N b \text{ (join)}, \; b \text{ (split)}
+        .. math:: \frac{1 + M/B_n}{1 + b_0/B_n}
 
-        For async it is the updates of Staleness, each of b samples.
+        with M as of ``update_samples``.
 
         Args:
             table: The plans.
@@ -272,15 +311,8 @@ class Goal:
         """
         if self.noise_scale is None or self.noise_scale.value is None:
             raise PlanError("the samples to a target need the gradient noise scale.")
-        noise, size = self.noise_scale.value, table.inputs.batch
-        if size is None:
-            raise PlanError("how many samples a batch has is not known: give batch=, or a profile that says it.")
-        awaited = np.maximum(table.workers - table.inputs.practice.backup, 1)
-        modes = table.by_family(lambda family: family.mode)
-        together = np.where(modes == UpdateMode.SYNC_JOIN, awaited * size, size)
-        fresh = examples_factor(noise, together)
-        stale = self.staleness.steps_factor(noise, size, table.workers) * size / noise
-        return np.asarray(np.where(modes == UpdateMode.ASYNC, stale, fresh) / examples_factor(noise, reference))
+        noise = self.noise_scale.value
+        return np.asarray(examples_factor(noise, self.update_samples(table)) / examples_factor(noise, reference))
 
     def judge(self, table: EstimateTable, reference: int | None) -> Judged:
         """Return what the plans of a table are worth.
@@ -289,7 +321,7 @@ class Goal:
             table: The plans, all of which compute as many samples.
             reference: Samples of a batch of the run on one worker that reaches the target; None where nobody said.
         """
-        time_s = table.time_s if self.failures is None else with_failures(table, self.failures).time_s
+        time_s = table.time_s if self.failures is None else _with_failures(table, self.failures)
         if self.to_target:
             time_s = time_s * self.samples_factor(table, reference or table.inputs.batch or 0)
         cost = None if self.price is None else cost_of(table, self.price, self.server_price, time_s=time_s).total
@@ -305,6 +337,7 @@ class Goal:
         excess = np.max([np.zeros(len(table)), *(limit.excess() for limit in kept)], axis=0)
         if room is not None:
             excess = np.where(room.feasible, excess, np.inf)
+        excess = np.where(np.isfinite(time_s), excess, np.inf)
         return Judged(time_s=time_s, cost=cost, score=score, limits=kept, room=room, excess=excess)
 
     def _room(self, table: EstimateTable) -> Feasibility | None:
@@ -314,6 +347,12 @@ class Goal:
                 raise PlanError("device_bytes needs a profile, whose tensors tell what memory a step needs.")
             return None
         return feasibility_of(table, device_bytes=self.device_bytes, server_bytes=self.server_bytes)
+
+
+def _with_failures(table: EstimateTable, failures: Failures) -> Floats:
+    """Return the times with failures; infinite where a run would be longer beyond all measure."""
+    time_s = with_failures(table, failures).time_s
+    return np.where(time_s <= _NEVER * table.time_s, time_s, np.inf)
 
 
 def _noticed(failures: Failures) -> str:

@@ -260,6 +260,17 @@ class Feasibility:
     def _fits(needed: Floats, limit: float | None, slack: float = 1.0) -> Booleans:
         return np.asarray(needed <= (np.inf if limit is None else limit * slack))
 
+    @property
+    def shortage(self) -> Floats:
+        """What each row needs of what it lacks most, by what there is; at most 1 where it fits."""
+        needs = (
+            (self.worker_bytes, self.device_limit),
+            (self.server_bytes, self.server_limit),
+            (self.incoming_bytes_per_s / _SLACK, self.link_limit),
+        )
+        known = [needed / limit for needed, limit in needs if limit is not None]
+        return np.asarray(np.max([np.zeros_like(self.worker_bytes), *known], axis=0))
+
     def reason(self, row: int) -> str:
         """Return why a row does not fit, in words; empty if it does."""
         words = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from speedup.cases import describe, transfer_words
-from speedup.certainty import Certainty, certainty
+from speedup.certainty import Certainty, Target, certainty
 from speedup.choosing import Field, Outcome, choose, field_of, goal_sentences
 from speedup.cost import show_cost
 from speedup.errors import PlanError
@@ -61,6 +61,7 @@ class Recommendation:
         front: With a price, the plans that no other beats in time and in cost, fastest first.
         field: The plans of the choice's batch size, and what they are worth.
         row: The choice's row there.
+        fields: The plans of all batch sizes.
         considered: Plans that were compared, of all batch sizes.
     """
 
@@ -76,10 +77,11 @@ class Recommendation:
     front: tuple[Outcome, ...] = ()
     field: Field | None = None
     row: int = 0
+    fields: tuple[Field, ...] = ()
     considered: int = 0
 
     def certainty(self, *, exact: bool = False) -> Certainty:
-        """Say how sure the choice is among the plans of its batch size that keep all limits.
+        """Say how sure the choice is among the plans that keep all limits, of all batch sizes.
 
         Args:
             exact: Take numbers that came without an interval as exact; if not, a doubt is assumed for them, and named.
@@ -89,16 +91,33 @@ class Recommendation:
         """
         if self.field is None:
             raise PlanError("how sure a choice is can be said of what recommend() returned alone.")
-        table, judged = self.field.table, self.field.judged
-        kept = judged.excess <= judged.excess[self.row]
+        place, worst = self.fields.index(self.field), self.field.judged.excess[self.row]
+        # Of plans that cost nothing, time tells which is better.
+        free = self.field.judged.score[self.row] == 0
+        kept = [
+            np.flatnonzero((one.judged.excess <= worst) & ((one.judged.score == 0) | (not free))) for one in self.fields
+        ]
+        worth = [one.judged.time_s if free else one.judged.score for one in self.fields]
+        factors = [(score / one.table.time_s)[rows] for one, score, rows in zip(self.fields, worth, kept, strict=True)]
+        some = [(field, rows) for field, rows in zip(self.fields, kept, strict=True) if rows.size]
+        tables = [field.table.take(rows) for field, rows in some]
         return certainty(
-            table.take(kept),
-            int(np.count_nonzero(kept[: self.row])),
-            factor=(judged.score / table.time_s)[kept],
-            unit="USD" if self.goal.counts_cost else "s",
+            tables,
+            sum(map(len, kept[:place])) + int(np.searchsorted(kept[place], self.row)),
+            factor=np.concatenate(factors),
+            unit="USD" if self.goal.counts_cost and not free else "s",
             exact=exact,
-            course=self.field.course,
+            course=[field.course for field, _ in some],
+            target=self._target(tables),
+            noise_scale=self.goal.noise_scale if self.goal.to_target else None,
         )
+
+    def _target(self, tables: list[EstimateTable]) -> Target | None:
+        goal, reference = self.goal, self.field.reference if self.field else None
+        if not goal.to_target or goal.noise_scale is None or goal.noise_scale.value is None or reference is None:
+            return None
+        samples = np.concatenate([goal.update_samples(table) for table in tables])
+        return Target(goal.noise_scale.value, samples, reference)
 
     @property
     def title(self) -> str:
@@ -109,7 +128,7 @@ class Recommendation:
     def headline(self) -> str:
         """The answer in one sentence."""
         plan = self.choice
-        if not self.goal.by_time:
+        if not self.goal.by_time or (self.outcomes and self.outcomes[0].reason):
             return self._headline_for_goal()
         if plan.mode is UpdateMode.SEQUENTIAL:
             return f"Use one worker: {plan.batches} batches take {show_seconds(plan.time_s)}."
@@ -336,6 +355,8 @@ def recommend(
     given |= {"up": up, "down": down, "deltas": deltas, "t_codec": t_codec, "network": network, "latency_s": latency_s}
     profile = Profile.load(profile_or_name) if isinstance(profile_or_name, (str, Path)) else profile_or_name
     goal = Goal.of(profile.noise_scale if profile else None, **goals)
+    if t_grad is not None and isinstance(batch, Iterable):
+        raise PlanError("t_grad is that of one batch size; for several, name a profile that has it of each.")
     fields = []
     for size, runs in _sizes(profile, batch, batches):
         course = course_of(profile, runs, **given, **practice, batch=size)
@@ -405,5 +426,6 @@ def _recommended(fields: list[Field], goal: Goal, switch_s: float) -> Recommenda
         front=chosen.front,
         field=field,
         row=chosen.row,
+        fields=tuple(fields),
         considered=sum(len(one.table) for one in fields),
     )

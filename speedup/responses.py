@@ -10,17 +10,14 @@ so that one curve a plan, the logarithm of its time against :math:`x = \ln(c/g)`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from speedup.cluster import Link
-from speedup.errors import PlanError
 from speedup.inputs import Doubt
 from speedup.kinds import AVERAGED
-from speedup.phases import Part
 from speedup.plans import THESIS_SERVERS, PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.rows import RowMaker, extreme_shares
 from speedup.tables import FORMULAS
@@ -30,8 +27,8 @@ if TYPE_CHECKING:
 
     from speedup.doubts import Doubts
     from speedup.inputs import Inputs
-    from speedup.phases import Course
-    from speedup.tables import EstimateTable, Family, Floats, Integers
+    from speedup.rivals import Rivals
+    from speedup.tables import Family, Floats, Integers
 
 CLOSE = 0.01
 """Step of the derivatives at the times stated, in the logarithm of c/g."""
@@ -59,7 +56,11 @@ class Responses:
     by_cv_comm: Floats
 
     def at(self, log_ratios: Floats) -> Floats:
-        """Return the logarithms of the times at other ratios, piecewise linear, shape (R, n)."""
+        """Return the logarithms of the times at other ratios, piecewise linear, shape (R, n).
+
+        Args:
+            log_ratios: The ratios, shape (n,), those of all rows.
+        """
         after = np.clip(np.searchsorted(self.log_ratios, log_ratios), 1, len(self.log_ratios) - 1)
         begin, end = self.log_ratios[after - 1], self.log_ratios[after]
         weight = (log_ratios - begin) / (end - begin)
@@ -101,38 +102,26 @@ def log_ratio_grid(doubts: Doubts, *, coarse: bool = False) -> Floats:
 
 
 class Evaluator:
-    """Works out the curves of a table's rows.
+    """Works out the curves of plans.
 
     Attributes:
-        table: The table.
-        parts: The parts of the run, of each family of the table.
-
-    Raises:
-        PlanError: There is not one course for each family.
+        rivals: The plans.
     """
 
-    def __init__(self, table: EstimateTable, course: Course | Sequence[Course] | None = None) -> None:
-        self.table = table
-        self.parts: list[Sequence[Part]]
-        if isinstance(course, Sequence):
-            if len(course) != len(table.families):
-                raise PlanError(f"{len(course)} courses for {len(table.families)} families; give one for each, or one.")
-            self.parts = [one.parts for one in course]
-        else:
-            parts = course.parts if course else (Part("", table.inputs, table.batches),)
-            self.parts = [parts] * len(table.families)
-        self._shares: dict[int, tuple[Floats | float, Floats | float]] = {}
+    def __init__(self, rivals: Rivals) -> None:
+        self.rivals = rivals
+        self._shares: dict[tuple[int, int], tuple[Floats | float, Floats | float]] = {}
 
     def responses(self, rows: Integers, log_ratios: Floats) -> Responses:
         """Return the curves of rows, of the form of a formula where an estimator is slow.
 
         Args:
-            rows: Which rows of the table.
+            rows: Which rows.
             log_ratios: Where.
         """
         times = np.stack([self._times(rows, x) for x in log_ratios], axis=1)
         # What the table says is what the choice was made from; simulated times come no other way.
-        shift = np.log(self.table.time_s[rows]) - np.log(times[:, np.searchsorted(log_ratios, 0.0)])
+        shift = np.log(self.rivals.time_s[rows]) - np.log(times[:, np.searchsorted(log_ratios, 0.0)])
         none = np.zeros(len(rows))
         return Responses(rows, log_ratios, np.log(times) + shift[:, None], none, none)
 
@@ -145,7 +134,7 @@ class Evaluator:
             curves: The curves, those of the likeliest rows first: about ``REFINED`` of them are worked out.
             doubts: How far the times may be off.
         """
-        slow = np.flatnonzero([self._is_slow(self.table.families[self.table.family[row]]) for row in curves.rows])
+        slow = np.flatnonzero([self._is_slow(*self.rivals.families[self.rivals.family[row]]) for row in curves.rows])
         fast = np.setdiff1d(np.arange(len(curves.rows)), slow)
         known, like = self._worked_out(curves.rows[slow])
         log_times, effects = curves.log_times.copy(), []
@@ -169,7 +158,7 @@ class Evaluator:
         Rows with many workers take longer, so that there are fewer of them. Of each row's kind the one with the nearest
         count stands for it; -1 where there is none.
         """
-        workers, families = self.table.workers[rows], self.table.family[rows]
+        workers, families = self.rivals.workers[rows], self.rivals.family[rows]
         known = np.flatnonzero(np.cumsum(np.maximum(workers, USUAL_WORKERS)) <= REFINED * USUAL_WORKERS)
         known = np.arange(min(1, len(rows))) if not known.size else known
         like = np.full(len(rows), -1)
@@ -196,9 +185,10 @@ class Evaluator:
         wider = np.log(self._times(rows, 0.0, slowly=slowly, wider=law))
         return np.asarray((wider - stated) / math.log1p(SPREAD_STEP))
 
-    def _is_slow(self, kind: Family) -> bool:
+    def _is_slow(self, size: int, kind: Family) -> bool:
         """Return whether an estimator answers for a kind of plan row by row."""
-        inputs, method = self.table.inputs, self.table.method
+        table = self.rivals.tables[size]
+        inputs, method = table.inputs, table.method
         if method in FORMULAS or kind.mode is UpdateMode.SEQUENTIAL or kind.schedule in AVERAGED:
             return False
         of_thesis = kind.server in THESIS_SERVERS and inputs.practice.usual
@@ -207,42 +197,50 @@ class Evaluator:
     def _times(self, rows: Integers, log_ratio: float, *, slowly: bool = False, wider: str = "") -> Floats:
         """Return the times of rows where transfers take ``exp(log_ratio)`` times as long [s]."""
         total = np.zeros(len(rows))
-        families = self.table.family[rows]
+        families = self.rivals.family[rows]
+        slower: dict[int, list[Inputs]] = {}
         for index in np.unique(families):
             chosen = families == index
-            kind, counts = self.table.families[index], self.table.workers[rows[chosen]]
-            for part in self.parts[index]:
-                inputs = slower_network(part.inputs, math.exp(log_ratio))
-                if wider:
-                    inputs = replace(inputs, **{wider: getattr(inputs, wider).spread_by(1 + SPREAD_STEP)})
-                total[chosen] += self._of_kind(kind, counts, inputs, part.batches, slowly=slowly)
+            size, kind = self.rivals.families[index]
+            counts, parts = self.rivals.workers[rows[chosen]], self.rivals.parts[size]
+            if size not in slower:
+                slower[size] = [_changed(part.inputs, log_ratio, wider) for part in parts]
+            for part, inputs in zip(parts, slower[size], strict=True):
+                total[chosen] += self._of_kind(size, kind, counts, inputs, part.batches, slowly=slowly)
         return total
 
-    def _of_kind(self, kind: Family, counts: Integers, inputs: Inputs, batches: int, *, slowly: bool) -> Floats:
-        method = self.table.method if self.table.method in FORMULAS else "auto"
-        if self._is_slow(kind):
+    def _of_kind(
+        self, size: int, kind: Family, counts: Integers, inputs: Inputs, batches: int, *, slowly: bool
+    ) -> Floats:
+        table = self.rivals.tables[size]
+        method = table.method if table.method in FORMULAS else "auto"
+        if self._is_slow(size, kind):
             method = "queueing" if slowly else "exact"
             if not slowly and kind.schedule is Schedule.FAIR and kind.server is ServerKind.CENTRAL:
                 # The formula of fair sharing is lockstep for ever, which a spread ends (ADR 0013).
                 kind = replace(kind, schedule=Schedule.MEAN)
-        rule = self.table.placement if kind.server is ServerKind.DISTRIBUTED else PlacementRule.EQUAL
-        maker = RowMaker(inputs, counts, batches, method, rule, self._extreme_shares(inputs, rule, counts))
+        rule = table.placement if kind.server is ServerKind.DISTRIBUTED else PlacementRule.EQUAL
+        maker = RowMaker(inputs, counts, batches, method, rule, self._extreme_shares(size, inputs, rule, counts))
         return np.asarray(maker.rows(kind).time_s * np.ones(len(counts)))
 
     def _extreme_shares(
-        self, inputs: Inputs, rule: PlacementRule, counts: Integers
+        self, size: int, inputs: Inputs, rule: PlacementRule, counts: Integers
     ) -> tuple[Floats | float, Floats | float]:
         if rule is PlacementRule.EQUAL:
             return 0.0, 0.0
         # Placing tensors takes longer than everything else, and each curve asks at many ratios.
-        new = np.array([count for count in counts.tolist() if count not in self._shares], dtype=np.int64)
+        new = np.array([count for count in counts.tolist() if (size, count) not in self._shares], dtype=np.int64)
         if new.size:
-            largest, smallest = extreme_shares(inputs, rule, new)
-            self._shares.update(
-                zip(new.tolist(), zip(*map(np.atleast_1d, (largest, smallest)), strict=True), strict=True)
-            )
-        found = np.array([self._shares[count] for count in counts.tolist()])
+            found_new = zip(*map(np.atleast_1d, extreme_shares(inputs, rule, new)), strict=True)
+            self._shares.update({(size, count): one for count, one in zip(new.tolist(), found_new, strict=True)})
+        found = np.array([self._shares[size, count] for count in counts.tolist()])
         return found[:, 0], found[:, 1]
+
+
+def _changed(inputs: Inputs, log_ratio: float, wider: str) -> Inputs:
+    """Return inputs with a slower network, and a wider spread of one law."""
+    slower = slower_network(inputs, math.exp(log_ratio))
+    return replace(slower, **{wider: getattr(slower, wider).spread_by(1 + SPREAD_STEP)}) if wider else slower
 
 
 def slower_network(inputs: Inputs, factor: float) -> Inputs:

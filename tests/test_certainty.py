@@ -13,11 +13,15 @@ import pytest
 from links import EXCHANGES, link
 from scipy.optimize import brentq
 
-from speedup import estimate, recommend
-from speedup.certainty import certainty
-from speedup.doubts import Doubts, Source, doubts_of, nominal_doubt
+from speedup import Profile, Timing, estimate, recommend
+from speedup.certainty import Target, certainty
+from speedup.doubts import Doubts, SizeDoubt, Source, doubts_of, nominal_doubt
+from speedup.efficiency import NoiseScale
 from speedup.errors import PlanError, UnitError
+from speedup.goals import Goal
+from speedup.phases import Part
 from speedup.responses import Evaluator, log_ratio_grid
+from speedup.rivals import Rivals
 
 NORMAL = NormalDist()
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -189,7 +193,7 @@ def test_where_times_vary_the_spread_is_a_source_and_slow_estimators_are_bounded
     plans = {"schedules": "fair", "servers": ["central", "distributed"], "modes": None, "workers": [2, 4, 6]}
     table = table_of(cv_grad=0.3, cv_comm=0.3, method="queueing", **plans)
     found = certainty(table, best_row(table))
-    assert {one.source for one in found.sources} == set(Source)
+    assert {one.source for one in found.sources} == set(Source) - {Source.NOISE_SCALE}
     assert found.choice.by_cv_grad > 0
     words = dict(found.doubts.assumed)
     assert "cv_grad and cv_comm" in words[Source.SPREAD]
@@ -199,8 +203,9 @@ def test_curves_by_queueing_theory_are_close_to_tables_of_other_times():
     plans = {"schedules": "fair", "servers": ["central", "distributed"], "modes": None, "workers": [4, 6, 8]}
     spread = {"cv_grad": 0.3, "cv_comm": 0.3, "method": "queueing"}
     table, doubts = table_of(**spread, **plans), Doubts(t_comm=0.2, t_grad=0.05)
-    curves = Evaluator(table).responses(np.arange(len(table)), log_ratio_grid(doubts))
-    curves = Evaluator(table).refined(curves, doubts)
+    evaluator = Evaluator(Rivals((table,), ((Part("", table.inputs, table.batches),),)))
+    curves = evaluator.responses(np.arange(len(table)), log_ratio_grid(doubts))
+    curves = evaluator.refined(curves, doubts)
     for log_ratio in (-0.3, 0.2, 0.4):
         other = table_of(t_comm=0.1 * math.exp(log_ratio), **spread, **plans)
         found = np.exp(curves.at(np.array([log_ratio]))[:, 0])
@@ -218,7 +223,7 @@ def test_a_measured_link_has_doubts_of_its_own():
 
 def test_phases_are_added_up():
     from speedup.phases import course_of
-    from speedup.profile import Phase, Profile, Provenance, Timing
+    from speedup.profile import Phase, Provenance
 
     base = Profile.load("squeezenet")
     timing = {"median_s": 0.5, "provenance": Provenance.MEASURED}
@@ -238,16 +243,16 @@ def test_a_table_of_several_batch_sizes_has_a_course_of_each():
 
     asked = [{"t_grad": t_grad, "t_comm": 0.1} for t_grad in (1.0, 1.8)]
     tables = [table_of(**one, servers="distributed") for one in asked]
-    both = tables[0].followed_by(tables[1])
     courses = [course_of(None, 64, **one) for one in asked]
     # The larger batch has twice the samples.
     factor = np.array([1, 1, 0.5, 0.5])
-    found = certainty(both, best_row(both, factor), factor=factor, course=courses)
-    assert found.choice.row == 3
+    choice = int(np.argmin(np.concatenate([table.time_s for table in tables]) * factor))
+    found = certainty(tables, choice, factor=factor, course=courses)
+    assert found.choice.row == choice == 3
     alone = certainty(tables[1], 1)
     assert found.choice.by_t_comm == pytest.approx(alone.choice.by_t_comm)
-    with pytest.raises(PlanError, match="1 courses for 2 families"):
-        certainty(both, 0, course=courses[:1])
+    with pytest.raises(PlanError, match="1 courses for 2 tables"):
+        certainty(tables, 0, course=courses[:1])
 
 
 def test_a_nominal_bandwidth_is_doubted_the_more_the_faster():
@@ -259,6 +264,24 @@ def test_a_nominal_bandwidth_is_doubted_the_more_the_faster():
     assert found.t_comm_median * math.exp(-1.645 * found.t_comm) == pytest.approx(2, rel=0.01)
     assert "nominal" in dict(found.assumed)[Source.T_COMM]
     assert doubts_of(inputs, exact=True) == Doubts()
+
+
+def test_the_doubt_of_slow_links_is_that_of_published_runs_which_hide_nothing():
+    from speedup.published.nominal import wire_times
+    from speedup.published.records import scaling_series
+
+    bare = [one for one in scaling_series() if one.name.startswith("bsp-")]
+    ratios = np.concatenate(
+        [
+            (one.between.step_s - one.alone_step_s)
+            / (wire_times(one, one.between) * one.payload_bytes / one.bandwidth_bytes_s)
+            for one in bare
+        ]
+    )
+    median, doubt = nominal_doubt(10e9 / 8)
+    assert len(ratios) == 18
+    assert np.median(ratios) == pytest.approx(median, rel=0.02)
+    assert math.sqrt(np.mean(np.log(ratios / median) ** 2)) == pytest.approx(doubt, abs=0.005)
 
 
 def test_what_is_no_row_or_no_factor_is_refused():
@@ -291,3 +314,141 @@ def test_over_500_worlds_stated_probabilities_come_true(worlds):
     assert sum(row["worlds"] for row in bins) == 500
     expected, realised = (np.mean([row[name] for row in rows]) for name in ("expected_regret", "regret"))
     assert realised == pytest.approx(expected, rel=0.35)
+
+
+def sizes_of(*t_grads, **plans):
+    """Return one table a batch size, twice as large from one to the next, and their factors to one score."""
+    tables = [table_of(t_grad, batch=8 * 2**place, **plans) for place, t_grad in enumerate(t_grads)]
+    return tables, np.concatenate([np.full(len(table), 0.5**place) for place, table in enumerate(tables)])
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.03])
+@pytest.mark.parametrize("groups", [(0, 1), (0, 0)])
+def test_two_batch_sizes_err_apart_or_together(apart, groups):
+    tables, _ = sizes_of(1.0, 1.5, servers="distributed", workers=1)
+    factor = np.array([1.0, math.exp(apart) * tables[0].time_s[0] / tables[1].time_s[0]])
+    own = tuple(SizeDoubt(t_grad=doubt, group=group) for doubt, group in zip((0.04, 0.1), groups, strict=True))
+    found = certainty(tables, 0, factor=factor, doubts=Doubts(t_grad=0.2, by_size=own))
+    spread = math.hypot(0.04, 0.1) if groups == (0, 1) else 0.1 - 0.04
+    assert found.probability_best == pytest.approx(NORMAL.cdf(apart / spread), abs=0.012)
+    assert found.doubts.of(Source.T_GRAD) == pytest.approx(math.hypot(0.2, 0.1))
+
+
+def test_a_noise_scale_in_doubt_decides_between_few_and_many_samples_an_update():
+    table, samples = table_of(servers="distributed"), np.array([40.0, 800.0])
+    target = Target(200.0, samples, 20)
+    needed = (200 + samples) / 220
+    factor = needed * np.array([1.0, 1.05]) * table.time_s[0] * needed[0] / (table.time_s * needed)
+    found = certainty(table, 0, factor=factor, doubts=Doubts(noise_scale=0.3), target=target)
+
+    def ahead(log_noise):
+        noise = 200 * math.exp(log_noise)
+        changed = (noise + samples) / (noise + 20) * 220 / (200 + samples)
+        return math.log(1.05 * changed[1] / changed[0])
+
+    change = brentq(ahead, 0, 1)
+    assert found.probability_best == pytest.approx(NORMAL.cdf(change / 0.3), abs=0.012)
+    assert found.sources[0].source is Source.NOISE_SCALE
+    assert found.measurement.startswith("Measure the gradient noise scale")
+
+
+def test_over_batch_sizes_probabilities_are_those_of_brute_force():
+    plans = {"servers": ["central", "distributed"], "modes": None, "workers": range(1, 17)}
+    sizes, t_grads = (8, 16, 32), (0.5, 0.8, 1.4)
+    goal = Goal(objective="time-to-target", noise_scale=NoiseScale.assumed(300.0))
+
+    def tables(t_grads, t_comm):
+        return [
+            table_of(t_grad, t_comm, batch=size, **(plans | {"batches": 4096 // size}))
+            for size, t_grad in zip(sizes, t_grads, strict=True)
+        ]
+
+    own = tuple(SizeDoubt(t_grad=0.06, group=group) for group in (0, 1, 1))
+    doubts = Doubts(t_grad=0.1, t_comm=0.3, model=0.02, noise_scale=0.4, by_size=own)
+    stated = tables(t_grads, 0.1)
+    samples = np.concatenate([goal.update_samples(table) for table in stated])
+    factor = (300 + samples) / 308
+    row = int(np.argmin(np.concatenate([table.time_s for table in stated]) * factor))
+    found = certainty(stated, row, factor=factor, doubts=doubts, target=Target(300.0, samples, 8))
+
+    rng, won = np.random.default_rng(5), 0
+    alone = np.concatenate([(table.workers == 1) & (table.move_s == 0) for table in stated])
+    family = np.concatenate([table.family for table in stated])
+    for _ in range(300):
+        shared, apart = math.exp(0.1 * rng.normal()), np.exp(0.06 * rng.standard_normal(2))
+        true = tables(np.array(t_grads) * shared * apart[[0, 1, 1]], 0.1 * math.exp(0.3 * rng.normal()))
+        noise = 300 * math.exp(0.4 * rng.normal())
+        errors = np.exp(0.02 * rng.standard_normal(len(stated[0].families)))[family]
+        times = np.concatenate([table.time_s for table in true]) * np.where(alone, 1.0, errors)
+        scores = times * (noise + samples) / (noise + 8)
+        won += scores[row] <= scores.min() * (1 + 1e-12)
+    assert found.probability_best == pytest.approx(won / 300, abs=0.08)
+    assert found.choice.batch in sizes
+
+
+def test_thinning_a_large_table_of_sizes_changes_little(monkeypatch):
+    tables, factor = sizes_of(1.0, 1.7, 3.0, servers=["central", "distributed"], modes=None, workers=range(1, 257))
+    factor = factor * np.concatenate([table.machines for table in tables]) ** 0.9
+    row = int(np.argmin(np.concatenate([table.time_s for table in tables]) * factor))
+    own = tuple(SizeDoubt(t_grad=0.05, group=group) for group in range(3))
+    asked = {"factor": factor, "doubts": Doubts(t_comm=0.2, model=0.01, by_size=own)}
+    thinned = certainty(tables, row, **asked)
+    monkeypatch.setattr("speedup.contest._MANY", 10**9)
+    whole = certainty(tables, row, **asked)
+    assert thinned.probability_best == pytest.approx(whole.probability_best, abs=0.03)
+    assert thinned.expected_regret == pytest.approx(whole.expected_regret, rel=0.1, abs=1e-4)
+
+
+def test_over_500_worlds_of_several_batch_sizes_stated_probabilities_come_true(worlds):
+    bins = worlds.reliability(worlds.calibration(500, seed=3, sizes="apart", servers=("central", "distributed")))
+    for row in bins:
+        error = 2.6 * math.sqrt(max(row["stated"] * (1 - row["stated"]), 0.01) / row["worlds"])
+        assert abs(row["best"] - row["stated"]) <= error, row
+
+
+def sweep(*timings):
+    base = Profile.load("squeezenet")
+    return replace(base, t_grad=tuple(timings), workload=replace(base.workload, batch=16))
+
+
+def test_measured_batch_sizes_err_apart_and_fitted_ones_with_their_neighbours():
+    interval = {"low_s": 0.99, "high_s": 1.01, "level": 0.95, "provenance": "measured"}
+    made = sweep(*(Timing(median_s=0.04 * size, batch=size, **scaled(interval, 0.04 * size)) for size in (8, 16, 32)))
+    inputs = [estimate(made, network="1gbit", batch=size).inputs for size in (8, 20, 24, 32)]
+    found = doubts_of(inputs)
+    groups = [one.group for one in found.by_size]
+    assert groups[1] == groups[2]
+    assert len({groups[0], groups[1], groups[3]}) == 3
+    assert found.t_grad == 0
+    assert found.by_size[1].t_grad > found.by_size[0].t_grad
+
+
+def scaled(interval, centre):
+    return interval | {name: interval[name] * centre for name in ("low_s", "high_s")}
+
+
+def test_one_batch_size_measured_leaves_the_others_to_proportion_and_doubt():
+    made = sweep(Timing(median_s=0.6, batch=16, provenance="measured"))
+    answer = recommend(made, network="1gbit", batch=[8, 16, 64], max_workers=8)
+    found = answer.certainty()
+    assert [one.t_grad for one in found.doubts.by_size] == pytest.approx([-0.16, 0, 0.32])
+    assert any("16% a doubling" in words for _, words in found.doubts.assumed)
+    assert found.doubts.t_grad == 0.05
+    assert found.sources[0].source is Source.T_GRAD
+    assert found.candidates == answer.considered
+
+
+def test_the_choice_of_a_batch_size_has_rivals_of_the_other_sizes():
+    asked = {"network": "10gbit", "batches": 1000, "max_workers": 16, "objective": "time-to-target"}
+    measured = NoiseScale(value=400.0, low=300.0, high=500.0, level=0.9, provenance="measured")
+    made = sweep(*(Timing(median_s=0.05 + 0.04 * size, batch=size, provenance="measured") for size in (8, 16, 32, 64)))
+    answer = recommend(made, **asked, noise_scale=measured, batch=[8, 16, 32, 64])
+    found = answer.certainty()
+    assert found.choice.batch == answer.outcomes[0].batch
+    assert found.choice.plan.plan == answer.choice.plan
+    assert len({one.batch for one in found.contenders}) > 1
+    assert any(" with batches of " in line for line in found.sentences())
+    assert found.doubts.noise_scale == pytest.approx(math.hypot(math.log(5 / 3) / (2 * 1.645), 0.1), rel=0.01)
+    alone = recommend(made, **asked, noise_scale=measured, batch=answer.outcomes[0].batch).certainty()
+    assert found.probability_best <= alone.probability_best + 0.01
+    json.dumps(found.to_dict(), allow_nan=False)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from speedup import SpeedupError, estimate
-from speedup.cost import cheapest_by, cost_of, fastest_within, machines_apart, pareto_front, show_cost
-from speedup.errors import PlanError, UnitError
+from speedup.cost import cost_of, machines_apart, pareto_front, show_cost
+from speedup.errors import UnitError
 
 EVERYTHING = {"t_grad": 2.0, "t_comm": 0.1, "batches": 512, "servers": None, "modes": None}
 few = st.integers(0, 12).map(float)
@@ -90,56 +90,6 @@ def test_a_price_that_is_none_is_refused(wrong):
 def test_times_that_are_not_one_a_row_are_refused():
     with pytest.raises(UnitError, match="a time for each of"):
         cost_of(plans(workers=[2]), 1.0, time_s=np.array([1.0]))
-
-
-def test_the_cheapest_row_by_a_deadline_and_the_fastest_within_a_budget():
-    time_s, cost = np.array([4.0, 3.0, 3.0, 9.0]), np.array([2.0, 6.0, 5.0, 1.0])
-    assert cheapest_by(time_s, cost, 3.5).row == 2
-    assert cheapest_by(time_s, cost, 4.0).row == 0
-    assert fastest_within(time_s, cost, 5.5).row == 2
-    found = fastest_within(time_s, cost, 1.0)
-    assert (found.row, found.met, found.words) == (3, True, "")
-    assert found.mask.tolist() == [False, False, False, True]
-
-
-def test_a_deadline_that_nothing_meets_has_the_nearest_row_and_says_so():
-    found = cheapest_by([7200.0, 5400.0, 5400.0], [1.0, 3.0, 2.0], 3600.0)
-    assert (found.row, found.met, found.mask.any()) == (2, False, False)
-    assert found.excess == pytest.approx(0.5)
-    assert found.words == "No plan ends within 3,600 s; the nearest takes 5,400 s, 50% more."
-
-
-def test_a_budget_that_pays_for_nothing_has_the_cheapest_row():
-    found = fastest_within([7200.0, 5400.0], [2.0, 3.0], 1.0)
-    assert (found.row, found.value) == (0, 2.0)
-    assert found.words == "No plan costs at most 1 USD; the nearest costs 2 USD, 100% more."
-
-
-def test_rows_that_cannot_be_run_are_not_chosen():
-    assert cheapest_by([1.0, 2.0], [1.0, 2.0], 5.0, feasible=[False, True]).row == 1
-    assert cheapest_by([np.inf, 2.0], [0.0, 2.0], 5.0).row == 1
-    with pytest.raises(PlanError, match="no plan that can be run"):
-        cheapest_by([np.inf], [1.0], 5.0)
-    with pytest.raises(PlanError, match="no plan that can be run"):
-        fastest_within([], [], 5.0)
-
-
-@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), None])
-def test_limits_out_of_range_are_refused(limit):
-    with pytest.raises(UnitError, match="deadline"):
-        cheapest_by([1.0], [1.0], limit)
-    with pytest.raises(UnitError, match="budget"):
-        fastest_within([1.0], [1.0], limit)
-
-
-@given(rows.filter(lambda points: any(np.isfinite(point).all() for point in points)), st.integers(1, 14))
-def test_choices_within_a_limit_are_those_of_trying_all(points, limit):
-    time_s, cost = np.array(points).T
-    within = [point for point in points if point[0] <= limit]
-    found = cheapest_by(time_s, cost, limit)
-    assert found.met == bool(within)
-    want = min(within, key=lambda point: (point[1], point[0])) if within else min(points)
-    assert points[found.row] == want
 
 
 @given(rows)

@@ -15,7 +15,6 @@ from speedup import CATALOGUE, SpeedupError, estimate
 from speedup.errors import UnitError
 from speedup.failures import (
     Failures,
-    asynchronous_s,
     interval_s,
     machines_where,
     missing_s,
@@ -31,6 +30,11 @@ counts = st.integers(1, 10**5)
 policies = st.builds(
     Failures, mtbf_h=st.floats(100, 1e6), save_s=st.floats(0, 600), restart_s=st.floats(0, 600), interval_s=st.none()
 )
+
+
+def asynchronous_s(time_s, t_iter_s, server_machines, failures):
+    """Return the mean time of runs whose workers are missed until they are back, and which servers stop."""
+    return synchronous_s(missing_s(time_s, t_iter_s, failures), server_machines, failures)
 
 
 def until_restarted(rng, mean_s, restart_s):

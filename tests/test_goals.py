@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from speedup import Device, Profile, SpeedupError, Timing, Workload, estimate, recommend
 from speedup.efficiency import NoiseScale
+from speedup.profile import StepCost
 
 SIZES = (8, 16, 32, 64)
 PLANS = {"modes": ("sync-join", "sync-split"), "servers": ("central", "allreduce"), "schedules": "mean"}
@@ -104,20 +105,59 @@ def test_limits_that_nothing_keeps_are_answered_with_the_nearest_plan():
     assert "later than" in answer.reasons[0]
     fastest = recommend(made, **options).choice.time_s
     assert answer.outcomes[0].time_s == pytest.approx(fastest)
+    plain = recommend(made, network="10gbit", max_workers=16, deadline_s=0.001)
+    assert plain.headline.startswith("No plan keeps all limits; the nearest: Use ")
 
 
 def test_plans_that_do_not_fit_are_not_chosen():
     made = profile(elements=25_000_000)
     roomy = recommend(made, network="10gbit", max_workers=8, device_bytes=1e9)
     assert roomy.choice.workers == 8
-    with pytest.raises(SpeedupError, match="no plan can be run"):
+    with pytest.raises(SpeedupError, match=r"no plan can be run.* Weights, gradients and one sample need more"):
         recommend(made, network="10gbit", max_workers=8, device_bytes=1e6)
 
 
-def test_a_price_of_zero_is_taken_and_warned_of():
-    answer = recommend(profile(), network="1gbit", objective="cost", price=0)
+def test_where_no_batch_fits_the_one_that_does_is_named():
+    costs = tuple(StepCost(batch=size, activations_bytes=10**6 * size) for size in (8, 16))
+    made = replace(profile(), costs=costs)
+    weights = 4 * 250_000
+    with pytest.raises(SpeedupError, match=r"the device has .* Take batches of at most 10, or"):
+        recommend(made, network="10gbit", modes="sync-join", batch=[16, 32], device_bytes=2 * weights + 10.5e6)
+    assert recommend(made, network="10gbit", batch=10, device_bytes=2 * weights + 10.5e6).choice.workers == 8
+
+
+def test_machines_that_fail_faster_than_a_run_gets_on_are_told_so():
+    asked = {"network": "10gbit", "batches": 10**5, "save_s": 60, "restart_s": 60}
+    with pytest.raises(SpeedupError, match=r"never finishes.* fail less often"):
+        recommend(profile(), **asked, mtbf_h=1e-4)
+    answer = recommend(profile(), **asked, mtbf_h=2.0, workers=range(1, 513), modes="sync-join")
+    assert np.isinf(answer.field.judged.time_s).any() or answer.field.judged.time_s.max() > 1e6
+    assert answer.outcomes[0].time_s < 1e6
+    answer.to_json()
+
+
+@pytest.mark.parametrize("objective", ["cost", "cost-to-target"])
+def test_of_plans_that_cost_nothing_the_fastest_is_taken_and_the_price_warned_of(objective):
+    asked = {"network": "10gbit", "noise_scale": 1e4, "max_workers": 8}
+    answer = recommend(profile(), **asked, objective=objective, price=0)
     assert answer.outcomes[0].cost == 0
+    fastest = recommend(profile(), **asked, objective="time-to-target" if "target" in objective else "time")
+    assert answer.choice.plan == fastest.choice.plan
     assert any("price of 0" in one for one in answer.validity)
+    assert any("the fastest is chosen" in one for one in answer.reasons)
+    sure, usual = answer.certainty(), fastest.certainty()
+    assert (sure.unit, sure.probability_best) == ("s", usual.probability_best)
+    assert sure.expected_regret_score == pytest.approx(usual.expected_regret_score)
+    assert "How sure" in str(answer)
+    answer.to_json()
+
+
+def test_workers_for_nothing_with_servers_that_cost_compare_what_is_free():
+    answer = recommend(profile(), network="10gbit", max_workers=8, objective="cost", price=0, server_price=1.0)
+    assert answer.outcomes[0].cost == 0
+    assert answer.choice.server != "central"
+    assert answer.choice.workers == 8
+    answer.to_json()
 
 
 def test_failures_make_large_runs_in_step_longer():
@@ -146,12 +186,24 @@ def test_a_measured_noise_scale_of_the_profile_is_used():
         ({"deadline_s": 0.0}, "deadline"),
         ({"save_s": 3.0}, "mtbf_h"),
         ({"batch": []}, "batch is empty"),
+        ({"batch": [8, 16], "t_grad": 1.0}, "t_grad is that of one batch size"),
         ({"min_efficiency": 2.0}, "at most 1"),
+        ({"budget": 0.0, "price": 1.0}, "budget = 0 USD"),
+        ({"deadline_s": -1.0}, "deadline = -1 s"),
+        ({"noise_scale": 0.0, "objective": "time-to-target"}, "noise_scale = 0 samples"),
+        ({"staleness_cost": -1.0}, "staleness_cost = -1"),
+        ({"mtbf_h": 0.0}, "mtbf = 0 h"),
+        ({"device_bytes": 0.0}, "device memory = 0 bytes"),
     ],
 )
 def test_what_cannot_be_wanted_is_refused_in_a_sentence(options, words):
     with pytest.raises(SpeedupError, match=words):
         recommend(profile(), network="1gbit", **options)
+
+
+def test_a_cost_of_staleness_without_a_target_is_said_to_count_for_nothing():
+    answer = recommend(profile(), network="1gbit", staleness_cost=3.0)
+    assert any("counts for a target alone" in one for one in answer.validity)
 
 
 def test_how_sure_is_part_of_the_answer():

@@ -13,8 +13,13 @@ from speedup.efficiency import steps_factor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-REFERENCE = 64
 WITHIN = 0.2
+_NETWORKS = {
+    "nardini_mlp": "the perceptron 784-300-100-10",
+    "neri_fashion_cnn": "the network of two convolutions `neri_fashion_cnn`",
+}
+_ALGORITHMS = {"sgd": "plain SGD", "momentum": "SGD with momentum 0.9", "adam": "Adam"}
+_DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
 HEAD = """\
 # What a larger batch buys: the gradient noise scale
@@ -27,22 +32,29 @@ steps to a target are S(m) = S_min (1 + B_n / m) for m samples an update (E.1 in
 train NETWORK --data ... --noise-scale` measures B_n on the way, epoch by epoch, and `--profile` keeps the average over
 the run; `speedup.efficiency` computes with it. [ADR 0023](adr/0023-noise-scale.md) says how.
 
-Below, the perceptron 784-300-100-10 is trained by plain SGD, standardised pixels, a constant rate, until the loss of
-2,000 held-out samples (running median of 9 evaluations) is below a target, at several batch sizes, with {seeds} seeds.
-One batch size, {reference}, is the reference: its steps and the noise scale measured along it predict all others, seed
-by seed, as S({reference}) (1 + B_n / m) / (1 + B_n / {reference}). Cells with brackets are medians over the seeds, with
-smallest and largest; "off" is the median of the predictions by the median of the measured steps.
-"""
+Below, small networks are trained on standardised pixels at a constant rate, until the loss of 2,000 held-out samples
+(1,000 for the convolutional network; running median of 9 evaluations) is below a target, at several batch sizes, with
+several seeds. Three more seeds choose the rates, two for the convolutional network and Adam. One batch size, m0, is the
+reference: its steps and the noise scale measured along it predict all others, seed by seed, as
+S(m0) (1 + B_n / m) / (1 + B_n / m0). Cells with brackets are medians over the seeds, with smallest and largest; "off"
+is the median of the predictions by the median of the measured steps.
 
+## All cases
+
+Rates are tuned at each batch size, so that nothing in the measured steps knows of a noise scale.
+
+| training | target loss | seeds | batch sizes | m0 | within 20 % | single runs | off, mean | off, most |
+| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | --- |
+"""
 TUNED = """
-## {data}, to a loss of {target}: the best rate of each batch size
+## {title}, to a loss of {target}: the best rate of each batch size
 
 The rate with the fewest steps, from a ladder of roots of two, chosen with seeds that no result has. Nothing in the
 measured steps knows of a noise scale.
 
 """
 RULE = """
-## {data}, to a loss of {target}: rates as theory says
+## {title}, to a loss of {target}: rates as theory says
 
 lr = lr_max / (1 + B_n / m) (E.4), where B_n is that of the tuned reference runs and lr_max follows from the tuned rate
 of the largest batch. Only that one rate was searched for. Part of this agreement is no evidence for B_n: where a rate
@@ -53,22 +65,33 @@ TABLE = """\
 | batch | rate | steps measured | predicted | off | off by seed | noise scale measured at it |
 | ---: | ---: | --- | --- | ---: | --- | --- |
 """
+READ = """
+## Other readings of the gradients
+
+From the same samples of the same runs, at the reference. For Adam, the product divides gradients by the root of the
+second moments; "plain" divides by nothing, "fourth root" is the metric in which Adam's step is plain descent. For the
+network with dropout, the product has the same masks in all parts of the big batch; "own masks" draws them anew for each
+part, so that they are noise as samples are. By how much predictions are off, at each batch size:
+
+| training | reading | B_n at m0 | resolved | {names} |
+| --- | --- | ---: | ---: | {rule} |
+"""
 AVERAGES = """
 ## Which average, and measured where
 
 The noise scale grows while the loss falls, from some tens of samples to several hundreds, so what it is on average is a
 choice. "Over the run" is the mean over its steps, which follows from E.1 where every step goes equally far, as at a
 constant rate; "rate adapted" weights steps as if the rate had followed the noise scale (`run_average`). It was chosen
-after a look at MNIST; Fashion-MNIST was trained after that. By how much predictions of the tuned runs are off, in the
-mean over batch sizes (and at most), if B_n at the reference is:
+after a look at MNIST with plain SGD; everything else was trained after that. By how much predictions of the tuned runs
+are off, in the mean over batch sizes (and at most), if B_n at the reference is:
 
-| data | {names} |
+| training | {names} |
 | --- | {rule} |
 """
 REFERENCES = """
 And if another batch size is the reference, with the average over its run:
 
-| data | {names} |
+| training | {names} |
 | --- | {rule} |
 """
 END = """
@@ -78,34 +101,98 @@ and on MNIST too few where batches are much larger. On MNIST a reference beyond 
 that limit, predicts worse; on Fashion-MNIST it does not. Single runs are off by more than medians: steps at the same
 batch and rate differ by a tenth to a fifth from seed to seed.
 
-What was not tested: other networks than this perceptron, momentum and adaptive optimizers, targets near the end of a
-training, and staleness, whose cost is an assumption (`speedup.efficiency.Staleness`).
+**Momentum** has the same noise scale as plain SGD, and ten times its rate (0.9 of each step comes again): at small
+batches the tuned rates are those of plain SGD divided by ten, and steps are as many. At large ones its rate can go on
+growing where that of plain SGD is at the limit of curvature, and it takes fewer steps.
+
+**Adam fails.** Its steps fall as 1 / m up to batches of 256, as for a noise scale of a thousand or more. That is about
+what gradients divided by the root of the second moments have late in the run; but early in it some entries are divided
+by next to nothing and drown the others, and one stretch of the run whose mean gradient is not told from noise makes the
+average infinite: there is no value. Where there is one, it predicts better than plain gradients do, and worse than 20 %
+at large batches. The fourth root is always resolved, and off by as much. A time to a target under Adam rests on little.
+
+**The convolutional network** was trained to an easy target, with few seeds. All its batches are below its noise scale,
+so that this tests how steps fall, and hardly where that ends; at the largest batch they already stop falling as fast as
+predicted. Dropout masks as noise (own masks) have a larger noise scale and predict no better.
+
+What was not tested: targets near the end of a training, larger batches of the convolutional network, and staleness,
+whose cost is an assumption (`speedup.efficiency.Staleness`).
 """
 
 
 def noise_scale() -> str:
     """Return the page."""
     rows = [row for row in read("noise_scale") if row["kind"] != "search"]
-    seeds = len({row["training_seed"] for row in rows})
-    sections = "".join(_section(data, kind, own) for (data, kind), own in grouped(rows, "data", "kind").items())
-    tuned = {data: own for (data, kind), own in grouped(rows, "data", "kind").items() if kind == "tuned"}
-    head = HEAD.format(seeds=seeds, reference=REFERENCE, **facts(rows))
-    return head + sections + _averages(tuned) + _references(tuned) + END
+    kinds = grouped(rows, "case", "kind")
+    tuned = {case: own for (case, kind), own in kinds.items() if kind == "tuned"}
+    parts = [HEAD.format(**facts(rows)), *map(_summary, tuned.values())]
+    parts += [_section(kind, own) for (_, kind), own in kinds.items()]
+    parts += [_readings(tuned), _averages(tuned), _references(tuned), END]
+    return "".join(parts)
 
 
-def _section(data: str, kind: str, rows: list[Row]) -> str:
-    head = (TUNED if kind == "tuned" else RULE).format(data=data, target=rows[0]["target"])
-    sizes = _by_batch(rows)
-    off = {batch: _off(own) for batch, own in sizes.items() if batch != REFERENCE}
-    inside = sum(abs(one) <= WITHIN for one in off.values())
-    each = [float(row["error"]) for batch in off for row in sizes[batch] if row["error"]]
-    worst = max(off, key=lambda batch: abs(off[batch]))
-    runs = sum(abs(one) <= WITHIN for one in each)
+def _title(row: Row) -> str:
+    return f"{_NETWORKS[row['network']]} on {_DATA[row['data']]}, {_ALGORITHMS[row['algorithm']]}"
+
+
+def _training(rows: list[Row]) -> str:
+    return _title(rows[0]).removeprefix("the ")
+
+
+def _reference(rows: list[Row]) -> int:
+    return int(rows[0]["reference"])
+
+
+def _judged(rows: list[Row]) -> tuple[dict[int, float], list[float]]:
+    """Return by how much each batch size is off, and each run of which anything is predicted."""
+    sizes = {batch: own for batch, own in _by_batch(rows).items() if batch != _reference(rows)}
+    off = {batch: found for batch, own in sizes.items() if (found := _off(own)) is not None}
+    return off, [float(row["error"]) for own in sizes.values() for row in own if row["error"]]
+
+
+def _worst(off: dict[int, float]) -> int:
+    return max(off, key=lambda batch: abs(off[batch]))
+
+
+def _inside(errors: Iterable[float]) -> int:
+    return sum(abs(one) <= WITHIN for one in errors)
+
+
+def _summary(rows: list[Row]) -> str:
+    off, each = _judged(rows)
+    worst, batches = _worst(off), sorted({int(row["batch"]) for row in rows})
+    cells = [
+        _training(rows),
+        rows[0]["target"],
+        str(len({row["training_seed"] for row in rows})),
+        f"{len(batches)}, {batches[0]} to {batches[-1]}",
+        str(_reference(rows)),
+        f"{_inside(off.values())} of {len(off)}",
+        f"{_inside(each)} of {len(each)}",
+        f"{_mean(off.values()):.0%}",
+        f"{off[worst]:+.0%} (batch {worst})",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _section(kind: str, rows: list[Row]) -> str:
+    title = _title(rows[0])
+    head = (TUNED if kind == "tuned" else RULE).format(title=title[0].upper() + title[1:], target=rows[0]["target"])
+    off, each = _judged(rows)
+    worst = _worst(off)
     said = (
-        f"\nWithin 20 %: {inside} of {len(off)} batch sizes, {runs} of {len(each)} single runs. Off by "
-        f"{_mean(off.values()):.0%} in the mean over batch sizes, at most by {off[worst]:+.1%} (batch {worst}).\n"
+        f"\nWithin 20 %: {_inside(off.values())} of {len(off)} batch sizes, {_inside(each)} of {len(each)} single "
+        f"runs. Off by {_mean(off.values()):.0%} in the mean over batch sizes, at most by {off[worst]:+.1%} "
+        f"(batch {worst}).{_unresolved(rows)}\n"
     )
-    return head + TABLE + "".join(_row(batch, own) for batch, own in sizes.items()) + said
+    return head + TABLE + "".join(_row(batch, own) for batch, own in _by_batch(rows).items()) + said
+
+
+def _unresolved(rows: list[Row]) -> str:
+    own = [row for row in rows if int(row["batch"]) == _reference(rows)]
+    lost = sum(not row["noise_scale"] for row in own)
+    said = f" At the reference, the noise scale of {lost} of {len(own)} runs is not resolved; those predict nothing."
+    return said if lost else ""
 
 
 def _by_batch(rows: Iterable[Row]) -> dict[int, list[Row]]:
@@ -118,21 +205,27 @@ def _mean(values: Iterable[float]) -> float:
     return sum(every) / len(every)
 
 
-def _off(rows: list[Row]) -> float:
+def _off(rows: list[Row]) -> float | None:
     """Return by how much the median prediction is off the median of the steps; diverged runs took infinitely many."""
-    return median(float(row["predicted"]) for row in rows) / median(float(row["steps"]) for row in rows) - 1
+    predicted = [float(row["predicted"]) for row in rows if row["predicted"]]
+    return median(predicted) / median(float(row["steps"]) for row in rows) - 1 if predicted else None
+
+
+def _error(row: Row) -> str:
+    if row["error"]:
+        return f"{float(row['error']):+.0%}"
+    return "diverged" if math.isinf(float(row["steps"])) else "none"
 
 
 def _row(batch: int, rows: list[Row]) -> str:
-    reference = batch == REFERENCE
-    errors = ", ".join(f"{float(row['error']):+.0%}" if row["error"] else "diverged" for row in rows)
+    off = None if batch == _reference(rows) else _off(rows)
     cells = [
         str(batch),
         f"{float(rows[0]['learning_rate']):.3g}",
         _spread(rows, "steps"),
-        "reference" if reference else _spread(rows, "predicted"),
-        "" if reference else f"{_off(rows):+.0%}",
-        "" if reference else errors,
+        "reference" if off is None else _spread([row for row in rows if row["predicted"]], "predicted"),
+        "" if off is None else f"{off:+.0%}",
+        "" if off is None else ", ".join(map(_error, rows)),
         _spread([row for row in rows if row["noise_scale"]], "noise_scale"),
     ]
     return f"| {' | '.join(cells)} |\n"
@@ -140,39 +233,76 @@ def _row(batch: int, rows: list[Row]) -> str:
 
 def _spread(rows: list[Row], column: str) -> str:
     values = [float(row[column]) for row in rows if math.isfinite(float(row[column]))]
-    return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})" if values else "none"
+    return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})" if values else "not resolved"
+
+
+def _quotient(row: Row) -> float:
+    """Return the quotient of the means; not a number where the mean gradient is not told from 0."""
+    below = float(row["squared_gradient"])
+    return float(row["variance"]) / below if below > 0 else math.nan
+
+
+def _column(name: str) -> Callable[[Row], float]:
+    return lambda row: float(row[name] or math.nan)
 
 
 KINDS: dict[str, Callable[[Row], float]] = {
-    "over the run": lambda row: float(row["noise_scale"] or math.nan),
-    "over the run, rate adapted": lambda row: float(row["adapted"] or math.nan),
-    "quotient of the means over the run": lambda row: float(row["variance"]) / float(row["squared_gradient"]),
-    "its last value": lambda row: float(row["latest"] or math.nan),
+    "over the run": _column("noise_scale"),
+    "over the run, rate adapted": _column("adapted"),
+    "quotient of the means over the run": _quotient,
+    "its last value": _column("latest"),
 }
 
 
-def _errors(sizes: dict[int, list[Row]], reference: int, noise_of: Callable[[Row], float]) -> list[float]:
-    """Return by how much each batch size is off, from medians over the seeds."""
-    own = [row for row in sizes[reference] if math.isfinite(float(row["steps"]))]
-    scales = [noise_of(row) for row in own]
-    noise = median(one for one in scales if not math.isnan(one))
+def _noises(rows: list[Row], noise_of: Callable[[Row], float]) -> list[float]:
+    """Return the noise scales that are resolved, of runs that reached the target."""
+    scales = [noise_of(row) for row in rows if math.isfinite(float(row["steps"]))]
+    return [one for one in scales if math.isfinite(one)]
+
+
+def _errors(sizes: dict[int, list[Row]], reference: int, noise_of: Callable[[Row], float]) -> dict[int, float]:
+    """Return by how much each batch size is off, from medians over the seeds; nothing where none is resolved."""
+    scales = _noises(sizes[reference], noise_of)
+    if not scales:
+        return {}
+    noise = median(scales)
     steps = {batch: median(float(row["steps"]) for row in rows) for batch, rows in sizes.items()}
-    return [
-        steps[reference] * float(steps_factor(noise, batch) / steps_factor(noise, reference)) / steps[batch] - 1
+    return {
+        batch: steps[reference] * float(steps_factor(noise, batch) / steps_factor(noise, reference)) / steps[batch] - 1
         for batch in sizes
         if batch != reference
-    ]
+    }
 
 
-def _cell(errors: list[float]) -> str:
-    return f"{_mean(errors):.0%} ({max(errors, key=abs):+.0%})"
+def _cell(errors: dict[int, float]) -> str:
+    return f"{_mean(errors.values()):.0%} ({max(errors.values(), key=abs):+.0%})" if errors else "not resolved"
+
+
+def _readings(tuned: dict[str, list[Row]]) -> str:
+    names = {"plain": "plain", "fourth_root": "fourth root", "own_masks": "own masks"}
+    some = {case: rows for case, rows in tuned.items() if any(row[name] for row in rows for name in names)}
+    batches = sorted({int(row["batch"]) for rows in some.values() for row in rows})
+    lines = []
+    for rows in some.values():
+        sizes, reference = _by_batch(rows), _reference(rows)
+        for column, name in {"noise_scale": "as the product", **names}.items():
+            if column != "noise_scale" and not any(row[column] for row in rows):
+                continue
+            noises = _noises(sizes[reference], _column(column))
+            errors = _errors(sizes, reference, _column(column))
+            found = [f"{errors[batch]:+.0%}" if batch in errors else "" for batch in batches]
+            about = [_training(rows), name, f"{median(noises):.0f}" if noises else "none"]
+            lines.append(f"| {' | '.join([*about, f'{len(noises)} of {len(sizes[reference])}', *found])} |\n")
+    rule = " | ".join("---:" for _ in batches)
+    return READ.format(names=" | ".join(map(str, batches)), rule=rule) + "".join(lines)
 
 
 def _averages(tuned: dict[str, list[Row]]) -> str:
     lines = []
-    for data, rows in tuned.items():
-        sizes = _by_batch(rows)
-        lines.append(f"| {data} | {' | '.join(_cell(_errors(sizes, REFERENCE, kind)) for kind in KINDS.values())} |\n")
+    for rows in tuned.values():
+        sizes, reference = _by_batch(rows), _reference(rows)
+        found = [_cell(_errors(sizes, reference, kind)) for kind in KINDS.values()]
+        lines.append(f"| {_training(rows)} | {' | '.join(found)} |\n")
     return AVERAGES.format(names=" | ".join(KINDS), rule=" | ".join("---:" for _ in KINDS)) + "".join(lines)
 
 
@@ -180,9 +310,9 @@ def _references(tuned: dict[str, list[Row]]) -> str:
     run = KINDS["over the run"]
     batches = sorted({int(row["batch"]) for rows in tuned.values() for row in rows})
     lines = []
-    for data, rows in tuned.items():
+    for rows in tuned.values():
         sizes = _by_batch(rows)
         cells = [_cell(_errors(sizes, batch, run)) if batch in sizes else "" for batch in batches]
-        lines.append(f"| {data} | {' | '.join(cells)} |\n")
+        lines.append(f"| {_training(rows)} | {' | '.join(cells)} |\n")
     names, rule = " | ".join(map(str, batches)), " | ".join("---:" for _ in batches)
     return REFERENCES.format(names=names, rule=rule) + "".join(lines)
