@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from opened import FLAGS, Opened
 
 from calibrate.engine.launch import Hosts, find_mpirun
 from calibrate.testbed import Testbed, UnavailableTestbedError, check_testbed
@@ -75,3 +76,34 @@ def site(tmp_path_factory):
             assert done.returncode == 0, done.stderr
             (folder / "built").touch()
     return pages
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start Chromium once for the pages of a module; while it runs, nothing else can have an event loop."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=found, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a file in a context of its own that has no network; options are those of Playwright's contexts."""
+    contexts = []
+
+    def opened(path, **options):
+        context = browser.new_context(offline=True, accept_downloads=True, **options)
+        contexts.append(context)
+        it = Opened(context.new_page())
+        it.page.goto(path.resolve().as_uri())
+        return it
+
+    yield opened
+    for context in contexts:
+        context.close()
