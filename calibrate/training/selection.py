@@ -300,11 +300,12 @@ def _search(rows: _Rows, kept: jax.Array) -> _Bracket:
         return _narrowed(rows, kept, bracket, jnp.clip(guess, bracket.low + 1, bracket.high - 1), turn)
 
     def turn_once(state: _State) -> _State:
-        # What could not be looked up, as a row has three of a bracket's entries, can be after narrowing it once more.
+        # What could not be looked up, as a row has three of a bracket's entries, may be after narrowing it once more.
+        # Turns count narrowings alone: bisection must have as many as it needs.
         bracket, turn, looked = state
         look = ~looked & jnp.all(~_open(bracket, kept) | _has_few(bracket))
         bracket = lax.cond(look, lambda: _looked_up(rows, kept, bracket), lambda: narrowed(bracket, turn))
-        return _Bracket(*bracket), turn + 1, look
+        return _Bracket(*bracket), turn + ~look, look
 
     def unfinished(state: _State) -> jax.Array:
         return jnp.any(_open(state[0], kept)) & (state[1] < _MOST_TURNS)

@@ -84,6 +84,13 @@ def test_among_equal_scores_the_later_index_survives():
     assert select_top(jnp.array([1.0, -1.0, 1.0, 1.0]), 2).tolist() == [False, False, True, True]
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.5, 0.5, 0.5], [1.0, *[0.5] * 9, 0.25], [3.0, 2.0, *[1e-30] * 3]])
+def test_scores_that_tie_in_one_row_of_the_search_are_told_apart_by_their_index(values):
+    scores = np.concatenate([np.zeros(56, np.float32), np.array(values, np.float32)])
+    for kept in range(1, len(values) + 2):
+        np.testing.assert_array_equal(select_top(jnp.asarray(scores), kept), sorted_mask(scores, kept, "abs"))
+
+
 def test_not_a_number_ranks_above_infinity():
     assert select_top(jnp.array([jnp.inf, jnp.nan, 1.0, -jnp.nan]), 2).tolist() == [False, True, False, True]
 
