@@ -29,11 +29,12 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# What a user gets: the built wheel alone, in an empty environment, away from this folder.
+# What a user gets: the built wheel alone, in an empty environment, away from this folder. Without JAX, which is an extra,
+# the doctor ends with 4.
 wheel: $(VENV)/.dev
 	rm -rf dist && $(BIN)/python -m hatchling build -t wheel -d dist
 	rm -rf dist/venv && $(PYTHON) -m venv dist/venv && dist/venv/bin/pip install --quiet dist/*.whl
-	cd dist && venv/bin/speedup doctor && venv/bin/speedup recommend resnet34 --network 10gbit --max-workers 16 \
+	cd dist && { venv/bin/speedup doctor || [ $$? -eq 4 ]; } && venv/bin/speedup recommend resnet34 --network 10gbit --max-workers 16 \
 		&& venv/bin/speedup report resnet34 --network 10gbit -o report.html
 
 docs: $(VENV)/.dev
