@@ -9,13 +9,11 @@ from speedup.exchange import backward_share, layers, moved_s
 from speedup.formulas import CATALOGUE, exchange_formula, plan_formula, run_of_exchanges, symbols
 from speedup.formulas.symbols import D, N, f_max, f_min, t_comm
 from speedup.plans import (
-    COLLECTIVES,
-    THESIS_SERVERS,
-    Collective,
     PlacementRule,
     Schedule,
     ServerKind,
     UpdateMode,
+    collectives_tried,
     weight_holders,
 )
 from speedup.practice import OverlapKind
@@ -26,14 +24,12 @@ if TYPE_CHECKING:
     from sympy import Expr, Symbol
 
     from speedup.inputs import Inputs
-    from speedup.practice import Practice
     from speedup.tables import Family, Integers
 
 
-def in_step_beyond_the_thesis(kind: Family, practice: Practice) -> bool:
+def _has_exchange(kind: Family, inputs: Inputs) -> bool:
     """Return whether a kind's formula has an exchange, t_net, of its own."""
-    beyond = kind.server not in THESIS_SERVERS or not practice.usual
-    return beyond and kind.mode not in {UpdateMode.ASYNC, UpdateMode.SEQUENTIAL}
+    return not inputs.of_the_thesis(kind.server) and kind.mode not in {UpdateMode.ASYNC, UpdateMode.SEQUENTIAL}
 
 
 def run_formula(kind: Family, inputs: Inputs, method: str, *, equal: bool) -> tuple[Expr, str]:
@@ -49,12 +45,12 @@ def run_formula(kind: Family, inputs: Inputs, method: str, *, equal: bool) -> tu
         PlanError: Overlap is worked out layer by layer, for which there is no formula.
     """
     practice = inputs.practice
-    if kind.mode is UpdateMode.ASYNC and (kind.server not in THESIS_SERVERS or not practice.usual):
+    if kind.mode is UpdateMode.ASYNC and not inputs.of_the_thesis(kind.server):
         number = "K.6" if kind.schedule is Schedule.PIPELINED else "K.4"
         # Its own share a worker of a distributed server has already.
         own = {t_comm: t_comm * (1 - 1 / N)} if kind.server is ServerKind.DISTRIBUTED else {}
         return CATALOGUE[number].expression.subs(own), number
-    if not in_step_beyond_the_thesis(kind, practice):
+    if not _has_exchange(kind, inputs):
         return plan_formula(kind.mode, kind.server, kind.schedule, method, equal=equal, apart=inputs.apart)
     if practice.overlap.kind is OverlapKind.LAYERS:
         raise PlanError('overlap = "layers" is worked out layer by layer and has no formula. Use overlap="full".')
@@ -72,11 +68,10 @@ def exchange_formulas(kind: Family, inputs: Inputs, *, equal: bool) -> tuple[tup
 
     Nothing is returned for a kind whose formula has no t_net.
     """
-    if not in_step_beyond_the_thesis(kind, inputs.practice):
+    if not _has_exchange(kind, inputs):
         return ()
     single = inputs.practice.per_machine == 1
-    best = kind.collective is Collective.BEST
-    tried = [one for one in COLLECTIVES if one is not Collective.BEST] if best else [kind.collective]
+    tried = collectives_tried(kind.collective)
     return tuple(exchange_formula(kind.server, kind.schedule, one, equal=equal, single=single) for one in tried)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speedup.plans import COLLECTIVES, Collective, Schedule, ServerKind, gradients_alone, weight_holders
+from speedup.plans import Collective, Schedule, ServerKind, collectives_tried, gradients_alone, weight_holders
 from speedup.practice import BACKWARD, OverlapKind
 
 if TYPE_CHECKING:
@@ -74,10 +74,7 @@ class Exchanges:
             workers: N, shape (K,).
             share: How much of the gradients is exchanged.
         """
-        if self.collective is not Collective.BEST:
-            time_s, number = self._one(self.collective, workers, share)
-            return Exchange(time_s, [self.collective] * len(workers), [number] * len(workers))
-        tried = [one for one in COLLECTIVES if one is not Collective.BEST]
+        tried = collectives_tried(self.collective)
         found = [self._one(one, workers, share) for one in tried]
         times = np.stack([time_s for time_s, _ in found])
         # Of the same time, the first named: a difference in the last bits is none.

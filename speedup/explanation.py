@@ -15,7 +15,7 @@ from speedup.estimates import estimate_plan, worker_counts
 from speedup.formulas import QUANTITIES, check_method, latex, symbols
 from speedup.kinds import check_plan_words
 from speedup.phases import course_of
-from speedup.plans import THESIS_SERVERS, PlacementRule, Plan, Schedule, ServerKind, UpdateMode
+from speedup.plans import PlacementRule, Plan, Schedule, ServerKind, UpdateMode
 from speedup.tables import Family
 from speedup.units import whole
 
@@ -227,8 +227,7 @@ def explain(
     if len(course.parts) > 1:
         raise PlanError("explain takes one phase of a run: profile.of_phase(profile.phases[0]).")
     inputs = course.inputs
-    beyond = server not in THESIS_SERVERS or not inputs.practice.usual
-    chosen_method = ("exact" if beyond else "thesis") if method is None else method
+    chosen_method = ("thesis" if inputs.of_the_thesis(server) else "exact") if method is None else method
     check_method(chosen_method)
     kind, rule = _one_kind(mode, server, schedule, chosen_method, placement, collective, inputs.practice)
     plan = Plan(

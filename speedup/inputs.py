@@ -14,7 +14,7 @@ from speedup.errors import PlanError, ProfileError
 from speedup.gradient_time import BatchTime, GradientTime
 from speedup.laws import Law, LawKind
 from speedup.payloads import encoding, traffic
-from speedup.plans import Schedule, ServerKind, UpdateMode
+from speedup.plans import THESIS_SERVERS, Schedule, ServerKind, UpdateMode
 from speedup.practice import USUAL, Overlap, Practice
 from speedup.profile import Profile, Provenance, Timing
 from speedup.units import not_negative, positive, whole
@@ -104,6 +104,10 @@ class Inputs:
     def t_down_s(self) -> float:
         """All weights once from the server to a worker [s]."""
         return (2 - self.up_ratio) * self.t_comm_s
+
+    def of_the_thesis(self, server: str) -> bool:
+        """Return whether the thesis has formulas for a server and this practice."""
+        return server in THESIS_SERVERS and self.practice.usual
 
     @property
     def apart(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from speedup.cases import describe
 from speedup.estimates import estimate_plan, worker_counts
-from speedup.plans import THESIS_SERVERS, PlacementRule, ServerKind, UpdateMode
+from speedup.plans import PlacementRule, ServerKind, UpdateMode
 from speedup.rows import extreme_shares
 from speedup.units import show_bandwidth, show_bytes, show_seconds
 
@@ -27,7 +27,7 @@ EFFICIENT = 0.8
 
 def t_comm_limit(case: Case, plan: Estimate, time_s: float) -> float:
     """Return the longest transfer with which a plan still ends in ``time_s``; negative where no link is fast enough."""
-    if plan.server not in THESIS_SERVERS or not case.inputs.practice.usual:
+    if not case.inputs.of_the_thesis(plan.server):
         return _searched_limit(case, plan, time_s)
     from sympy import Symbol  # noqa: PLC0415 - loaded with the first estimate, not with this module
 

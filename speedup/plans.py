@@ -113,6 +113,18 @@ RUN_PLACEMENTS = (PlacementRule.BYTES, PlacementRule.GREEDY, PlacementRule.LPT)
 """Placements that real tensors can have: equal to the last element is what ``bytes`` means."""
 
 
+def collectives_tried(collective: Collective) -> tuple[Collective, ...]:
+    """Return the collectives that are compared for one, all of them for the best.
+
+    Example:
+        >>> [str(one) for one in collectives_tried(Collective.RING)], len(collectives_tried(Collective.BEST))
+        (['ring'], 5)
+    """
+    if collective is not Collective.BEST:
+        return (collective,)
+    return tuple(one for one in COLLECTIVES if one is not Collective.BEST)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One candidate.

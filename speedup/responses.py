@@ -18,7 +18,7 @@ import numpy as np
 from speedup.cluster import Link
 from speedup.inputs import Doubt
 from speedup.kinds import AVERAGED
-from speedup.plans import THESIS_SERVERS, PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode
 from speedup.rows import RowMaker, extreme_shares
 from speedup.tables import FORMULAS
 
@@ -191,8 +191,7 @@ class Evaluator:
         inputs, method = table.inputs, table.method
         if method in FORMULAS or kind.mode is UpdateMode.SEQUENTIAL or kind.schedule in AVERAGED:
             return False
-        of_thesis = kind.server in THESIS_SERVERS and inputs.practice.usual
-        return of_thesis and (method != "auto" or inputs.varies)
+        return inputs.of_the_thesis(kind.server) and (method != "auto" or inputs.varies)
 
     def _times(self, rows: Integers, log_ratio: float, *, slowly: bool = False, wider: str = "") -> Floats:
         """Return the times of rows where transfers take ``exp(log_ratio)`` times as long [s]."""

@@ -15,7 +15,6 @@ from speedup.kinds import AVERAGED
 from speedup.laws import LawKind
 from speedup.placement import place
 from speedup.plans import (
-    THESIS_SERVERS,
     Collective,
     PlacementRule,
     Schedule,
@@ -155,8 +154,7 @@ class RowMaker:
             )
         if kind.mode is UpdateMode.SEQUENTIAL:
             return self._by_formula(kind)
-        beyond_the_thesis = kind.server not in THESIS_SERVERS or not self.inputs.practice.usual
-        if beyond_the_thesis and self.method != "simulation":
+        if not self.inputs.of_the_thesis(kind.server) and self.method != "simulation":
             return self._by_rate(kind) if kind.mode is UpdateMode.ASYNC else self._by_exchange(kind)
         made = self._by_formula(kind) if self._is_formula(kind) else self._by_size(kind)
         return replace(made, move_s=self._moved_s(kind), straggler_s=self._straggler_s(kind.mode))

@@ -15,7 +15,7 @@ from speedup.formulas.symbols import t_net
 from speedup.kinds import AVERAGED
 from speedup.numeric import numeric
 from speedup.phases import Course, Part
-from speedup.plans import COLLECTIVES, Collective, PlacementRule, Schedule, ServerKind, UpdateMode
+from speedup.plans import PlacementRule, Schedule, ServerKind, UpdateMode, collectives_tried
 from speedup.practice import Overlap, OverlapKind
 from speedup.tables import FORMULAS, Family
 
@@ -210,8 +210,8 @@ def _words(family: Family, formulas: int) -> tuple[str, ...]:
         return ("one worker alone",)
     server, schedule = family.server, family.schedule
     if server is ServerKind.ALLREDUCE:
-        tried = COLLECTIVES[1:] if family.collective is Collective.BEST else (family.collective,)
-        return tuple(f"{family.mode}, all-reduce ({one})" for one in tried[:formulas])
+        tried = collectives_tried(family.collective)[:formulas]
+        return tuple(f"{family.mode}, all-reduce ({one})" for one in tried)
     shared = {Schedule.SEMAPHORE: " with semaphore", Schedule.PIPELINED: " pipelined"}.get(schedule, "")
     if server is ServerKind.SHARDED:
         return (f"{family.mode}, {{k}}{shared} shards",)
