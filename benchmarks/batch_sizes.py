@@ -2,8 +2,9 @@
 
 Every network is measured under plain SGD at some batch sizes, in turns. Then
 
-* ``held-out``: t_grad(b) is fitted to the powers of two, the sweep that a user would make, and predicts the
-  batch sizes half-way between them;
+* ``held-out``: t_grad(b) is fitted to the batch sizes of the sweep that ``speedup calibrate`` makes by itself, and
+  predicts others, even and odd, between them;
+* ``held-out, powers of two``: the same from the powers of two alone, to see what the odd ones in a sweep are for;
 * ``left-out``: a network's t_grad is predicted from those of other families alone, once by the cost model of
   operations and once by FLOPs alone, as a yardstick.
 
@@ -23,7 +24,7 @@ import record
 
 from calibrate.architectures import ARCHITECTURES, architecture, forward_flops
 from calibrate.cost_model import FEATURES, LeftOut, Observation, leave_families_out, observations
-from calibrate.matrix import Cell, calibrate_cells
+from calibrate.matrix import Cell, calibrate_cells, sweep_sizes
 from calibrate.sweep import Effort
 from calibrate.timing.sampler import Rule
 from calibrate.training.algorithms import algorithm
@@ -33,14 +34,19 @@ from speedup.store import make_store, stored_paths
 
 LIMIT_PERCENT = 8.0
 
-SMALL, LARGE, HUGE = (8, 12, 16, 24, 32, 48, 64, 96, 128), (1, 2, 3, 4, 6, 8), (1, 2, 3, 4)
-"""Batch sizes by how long a step takes; powers of two are fitted, those between are predicted."""
+SIZES = {32: (10, 13, 20, 27, 40, 53), 4: (5, 6), 3: (4,)}
+"""Held-out batch sizes by the batch size that the fitted sweep is around."""
+
+
+def around(name: str) -> int:
+    """Return the batch size to sweep around: as many samples as a small machine computes in a second or a few."""
+    flops = forward_flops(name)
+    return 3 if flops > 1e11 else 4 if flops > 5e8 else 32
 
 
 def batches(name: str) -> tuple[int, ...]:
-    """Return the batch sizes of a network: as many samples as a small machine computes in seconds."""
-    flops = forward_flops(name)
-    return HUGE if flops > 2e10 else LARGE if flops > 5e8 else SMALL
+    """Return the batch sizes of a network to measure."""
+    return tuple(sorted({*sweep_sizes(around(name)), *SIZES[around(name)]}))
 
 
 def measured(names: list[str], folder: Path, max_time_s: float, *, fit_only: bool) -> list[Profile]:
@@ -60,17 +66,19 @@ def measured(names: list[str], folder: Path, max_time_s: float, *, fit_only: boo
     return found
 
 
-def held_out(profile: Profile) -> list[dict[str, object]]:
-    """Fit the powers of two, predict the batch sizes between, and return a row for each."""
-    fitted = [timing for timing in profile.t_grad if timing.batch and timing.batch.bit_count() == 1]
-    between = [timing for timing in profile.t_grad if timing not in fitted]
-    curve = GradientTime.fit(fitted)
+def held_out(profile: Profile, *, powers: bool = False) -> list[dict[str, object]]:
+    """Fit the sweep, or of it the powers of two, predict the batch sizes between, and return a row for each."""
+    others = SIZES[around(profile.workload.architecture)]
+    fitted = [one for one in profile.t_grad if (one.batch or 0).bit_count() == 1 or not powers]
+    curve = GradientTime.fit(one for one in fitted if one.batch not in others)
     rows = list[dict[str, object]]()
-    for timing in between:
-        predicted = curve.predict(timing.batch or 1)
+    for timing in profile.t_grad:
+        if timing.batch not in others or timing.batch > curve.range[1]:
+            continue
+        predicted = curve.predict(timing.batch)
         rows.append(
             {
-                "kind": "held-out",
+                "kind": "held-out, powers of two" if powers else "held-out",
                 "architecture": profile.workload.architecture,
                 "batch": timing.batch,
                 "form": curve.form,
@@ -126,10 +134,12 @@ def show(rows: list[dict[str, object]], kind: str) -> None:
             errors.setdefault(str(row["architecture"]), []).append(abs(float(str(row["error_percent"]))))
     for name, found in errors.items():
         verdict = ""
-        if kind == "held-out":
+        if kind.startswith("held-out"):
             verdict = f": {'within' if median(found) <= LIMIT_PERCENT else 'NOT within'} {LIMIT_PERCENT:g} %"
         print(f"{kind}: {name} median {median(found):.1f} %, largest {max(found):.1f} %{verdict}")
     every = [error for found in errors.values() for error in found]
+    within = sum(median(found) <= LIMIT_PERCENT for found in errors.values())
+    print(f"{kind}: {within} of {len(errors)} networks within {LIMIT_PERCENT:g} % in the median")
     print(f"{kind}: ALL median {median(every):.1f} %, mean {mean(every):.1f} %, largest {max(every):.1f} %")
 
 
@@ -142,7 +152,8 @@ def main() -> None:
     parser.add_argument("--fit-only", action="store_true", help="measure nothing")
     options = parser.parse_args()
     profiles = measured(options.names, options.folder, options.max_time_s, fit_only=options.fit_only)
-    rows = [row for profile in profiles for row in held_out(profile)]
+    rows = [row for powers in (True, False) for profile in profiles for row in held_out(profile, powers=powers)]
+    show(rows, "held-out, powers of two")
     show(rows, "held-out")
     if len({ARCHITECTURES[profile.workload.architecture].family for profile in profiles}) > 1:
         rows += left_out(profiles)

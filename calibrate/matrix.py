@@ -89,8 +89,8 @@ def cells(
     Args:
         names: Architectures; None for all.
         algorithms: Training algorithms; None for all, or one of each kind if ``quick``.
-        batch: Batch sizes; None for a quarter, a half, all and twice of each architecture's default, or
-            for an eighth alone if ``quick``.
+        batch: Batch sizes; None for a sweep around each architecture's default (``sweep_sizes``), or for an
+            eighth of it alone if ``quick``.
         quick: Whether the least is asked for.
 
     Raises:
@@ -112,12 +112,26 @@ def cells(
     )
 
 
+def sweep_sizes(default: int) -> tuple[int, ...]:
+    """Return the batch sizes of a sweep: a quarter, a half, all and twice the default, and two odd ones.
+
+    What an odd batch takes besides cannot be learnt from even ones.
+
+    Args:
+        default: Batch size to sweep around.
+
+    Example:
+        >>> sweep_sizes(16), sweep_sizes(1)
+        ((4, 8, 15, 16, 31, 32), (1, 2))
+    """
+    found = {default // 4, default // 2, default - 1, default, 2 * default - 1, 2 * default}
+    return tuple(sorted(found - {0}))
+
+
 def _batches(entry: Architecture, batch: int | Iterable[int] | None, *, quick: bool) -> tuple[int, ...]:
     if batch is not None:
         return batch_sizes(batch, entry.default_batch)
-    shares = (8,) if quick else (4, 2, 1)
-    found = {max(1, entry.default_batch // share) for share in shares}
-    return tuple(sorted(found if quick else found | {2 * entry.default_batch}))
+    return (max(1, entry.default_batch // 8),) if quick else sweep_sizes(entry.default_batch)
 
 
 def calibrate_cells(

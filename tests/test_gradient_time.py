@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from speedup import Profile, SpeedupError, Timing
 from speedup.errors import ProfileError, UnitError
-from speedup.gradient_time import LEVEL, UNCHECKED, BatchTime, Form, GradientTime
+from speedup.gradient_time import LEVEL, UNCHECKED, UNSEEN, BatchTime, Form, GradientTime
 from speedup.profile import Provenance
 
 SIZES = (4, 8, 16, 32, 64, 128)
@@ -75,16 +75,43 @@ def test_with_one_percent_noise_a_curve_is_found_again_within_five(curve, seed):
     np.testing.assert_allclose(found.seconds(inside), curve(inside), rtol=0.05)
 
 
-def test_a_curve_of_no_simple_form_is_interpolated():
+def test_a_curve_of_no_simple_form_is_followed_through_its_points():
     def two_corners(batch):
         return 1e-3 * np.exp(np.interp(np.log2(batch), [0, 3, 4, 8], [0.0, 0.1, 1.5, 2.0]))
 
     sizes = 2 ** np.arange(9)
     found = noisy(two_corners, sizes, 0.0)
-    assert found.form is Form.INTERPOLATION
-    assert found.formula == "log-log interpolation of 9 batch sizes"
-    np.testing.assert_allclose(found.seconds([3, 48]), two_corners(np.array([3, 48])), rtol=1e-6)
+    assert ", corrected by up to " in found.formula
+    inside = np.array([3, 6, 24, 48, 96.0])
+    np.testing.assert_allclose(found.seconds(inside), two_corners(inside), rtol=0.04)
     assert found.seconds(1024) >= found.seconds(256)
+
+
+def two_cores(batch):
+    """Every sample on one of two cores: an odd number takes as long as one more."""
+    return 0.04 + 0.06 * 2 * np.ceil(batch / 2)
+
+
+def uneven_kernels(batch):
+    """Kernels that are 8 % slower for every odd number of samples."""
+    return (0.02 + 0.12 * batch) * np.where(batch % 2 == 1, 1.08, 1.0)
+
+
+@pytest.mark.parametrize("curve", [two_cores, uneven_kernels])
+@pytest.mark.parametrize("sizes", [(1, 2, 3, 4, 7, 8), (4, 8, 15, 16, 31, 32)])
+def test_what_odd_batch_sizes_take_besides_is_found_and_said(curve, sizes):
+    found = noisy(curve, sizes, 0.0)
+    odd = [size for size in sizes if size % 2]
+    inside = np.array([size for size in range(odd[0], odd[-1]) if size not in sizes], dtype=float)
+    np.testing.assert_allclose(found.seconds(inside), curve(inside), rtol=0.05)
+    assert found.formula.endswith(" for an odd batch")
+
+
+def test_an_even_sweep_knows_less_of_odd_batch_sizes():
+    even, odd = (noisy(affine, sizes, 0.005) for sizes in (SIZES, (4, 7, 16, 31, 64, 128)))
+    assert even.predict(23).high_s / even.predict(23).median_s > math.exp(UNSEEN)
+    assert even.predict(24).high_s / even.predict(24).median_s < 1.1
+    assert odd.predict(23).high_s / odd.predict(23).median_s < 1.1
 
 
 @pytest.mark.parametrize(
@@ -157,13 +184,13 @@ def test_intervals_are_no_narrower_than_those_of_the_timings():
 
 def test_a_timing_known_badly_pulls_less():
     times = affine(np.array(SIZES, dtype=float))
-    times[2] *= 1.3
+    times[2] *= 0.8
     timings = sweep(SIZES, times, 0.005)
     doubted = [
         replace(one, low_s=one.median_s / 1.5, high_s=one.median_s * 1.5) if one.batch == 16 else one for one in timings
     ]
-    errors = [abs(GradientTime.fit(some).seconds(512) / affine(512.0) - 1) for some in (timings, doubted)]
-    assert errors[1] < 0.01 < errors[0]
+    errors = [abs(GradientTime.fit(some).seconds(20) / affine(20.0) - 1) for some in (timings, doubted)]
+    assert errors[1] < 0.05 < errors[0]
 
 
 def synthetic(index):
@@ -192,7 +219,7 @@ def test_intervals_of_300_synthetic_sweeps_hold_the_truth_about_as_often_as_they
     inside, outside = [], []
     for index in range(300):
         found, curve, sizes = synthetic(index)
-        asked = {round(2 ** (half / 2)) for half in range(22)} - set(sizes)
+        asked = {2 * round(2 ** (half / 2)) for half in range(20)} - set(sizes)
         for batch in (one for one in asked if sizes[0] / 4 <= one <= sizes[-1] * 4):
             time = found.predict(batch)
             hit = time.low_s <= curve(np.float64(batch)) <= time.high_s
@@ -235,10 +262,11 @@ def test_times_are_positive_and_measured_ones_exact_whatever_was_measured(facts)
 
 
 @given(curves)
-def test_more_samples_never_take_less_time_if_none_of_the_measured_did(facts):
+def test_two_samples_more_never_take_less_time_if_none_of_the_measured_did(facts):
     sizes, seconds = drawn(facts)
+    even = [2 * size for size in sizes]
     rising = np.maximum.accumulate(seconds)
-    times = GradientTime.fit(sweep(sizes, rising)).seconds(ASKED)
+    times = GradientTime.fit(sweep(even, rising)).seconds(2 * ASKED)
     assert (np.diff(times) >= -1e-9 * times[1:]).all()
 
 

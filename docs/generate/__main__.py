@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch_sizes_page import batch_sizes
 from cluster_page import cluster
 from edge_popup_page import edge_popup
 from formula_pages import calibrations, equations, semaphore, thesis
@@ -28,6 +29,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "equations.md": equations,
     "thesis.md": thesis,
     "calibrations.md": calibrations,
+    "batch_sizes.md": batch_sizes,
     "semaphore.md": semaphore,
     "cluster.md": cluster,
     "pruning.md": pruning,

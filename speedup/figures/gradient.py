@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 _POINTS = 80
 _BEYOND = 2
+_APART = 0.01
 
 
 def gradient_time_figure(profile: Profile) -> go.Figure:
     """Draw t_grad against the batch size: samples, medians with intervals, and the fitted curve with its band.
 
-    Beyond the batch sizes that were measured the curve is dotted.
+    Beyond the batch sizes that were measured the curve is dotted. It is that of even batch sizes; where odd ones take
+    another time, they have a curve of their own.
 
     Args:
         profile: One whose timings state their batch sizes.
@@ -56,7 +58,8 @@ def gradient_time_figure(profile: Profile) -> go.Figure:
 def _add_curve(figure: go.Figure, time: GradientTime) -> None:
     """Draw the curve: through the measured range, and dotted on either side of it."""
     low, high = time.range
-    sizes = np.unique(np.geomspace(max(1, low // _BEYOND), high * _BEYOND, _POINTS).round().astype(int))
+    halves = np.unique(np.geomspace(max(1, low // _BEYOND), high * _BEYOND, _POINTS).round().astype(int) // 2)
+    sizes = 2 * halves[halves > 0]
     # A size that was measured has its measurement for its time, which may lie beside the curve.
     points = [time.predict(int(size)) for size in sizes if size not in time.batches or len(time.batches) == 1]
     inside = [one for one in points if not one.extrapolated]
@@ -69,6 +72,9 @@ def _add_curve(figure: go.Figure, time: GradientTime) -> None:
     _add_part(figure, inside, "fitted", "solid")
     _add_part(figure, below + inside[:1], "extrapolated", "dot", shown=not above)
     _add_part(figure, inside[-1:] + above, "extrapolated", "dot")
+    if abs(time.for_odd) > _APART:
+        odd = [time.predict(one.batch + 1) for one in inside if one.batch and one.batch + 1 not in time.batches]
+        _add_part(figure, odd, "fitted, odd batches", "dash")
 
 
 def _add_part(figure: go.Figure, points: list[BatchTime], name: str, dash: str, *, shown: bool = True) -> None:
