@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from drawn import answered, compared, every_figure, parts, priced, pruned, ran, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speedup import Profile, SpeedupError, estimate, recommend, simulate
+from speedup import Profile, SpeedupError, Timing, estimate, recommend, simulate
 from speedup.errors import MissingExtraError
 from speedup.figures import (
     accuracy_figure,
@@ -32,6 +33,7 @@ from speedup.figures.kinds import ALONE, dash_of, label_of, marker_of
 from speedup.figures.template import COLOURS, DARK, TEMPLATE, doublings, logarithmic
 from speedup.gradient_time import GradientTime
 from speedup.plans import SCHEDULES, Collective, Schedule, ServerKind
+from speedup.provenance import Provenance
 from speedup.tables import Family
 from speedup.validation import Validation
 
@@ -437,6 +439,18 @@ def test_the_curve_is_the_fit_and_dotted_beyond_what_was_measured():
     (low,), (high,) = parts(figure, "low"), parts(figure, "high")
     for band, end in ((low, "low_s"), (high, "high_s")):
         np.testing.assert_allclose(band.y, [getattr(time.predict(int(size)), end) for size in band.x])
+
+
+def test_odd_batches_have_a_curve_of_their_own_where_they_take_longer():
+    def times(share):
+        taken = {b: (0.02 + 0.01 * b) * (1 + share * (b % 2)) for b in (4, 8, 15, 16, 31, 32)}
+        return tuple(Timing(median_s=t, batch=b, provenance=Provenance.MEASURED) for b, t in taken.items())
+
+    apart, together = (replace(swept(), t_grad=times(share)) for share in (0.1, 0.0))
+    (odd,) = (trace for trace in gradient_time_figure(apart).data if trace.name == "fitted, odd batches")
+    assert all(size % 2 == 1 for size in odd.x)
+    np.testing.assert_allclose(odd.y, (0.02 + 0.01 * np.array(odd.x)) * 1.1, rtol=0.02)
+    assert all("odd" not in (trace.name or "") for trace in gradient_time_figure(together).data)
 
 
 def test_a_single_batch_size_is_dotted_everywhere():
