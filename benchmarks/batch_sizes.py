@@ -34,7 +34,7 @@ from speedup.store import make_store, stored_paths
 
 LIMIT_PERCENT = 8.0
 
-SIZES = {32: (10, 13, 20, 27, 40, 53), 4: (5, 6), 3: (4,)}
+SIZES = {32: (11, 18, 21, 36, 45, 52), 4: (5, 6), 3: (4,)}
 """Held-out batch sizes by the batch size that the fitted sweep is around."""
 
 

@@ -113,19 +113,21 @@ def cells(
 
 
 def sweep_sizes(default: int) -> tuple[int, ...]:
-    """Return the batch sizes of a sweep: a quarter, a half, all and twice the default, and two odd ones.
+    """Return the batch sizes of a sweep: a quarter, a half, all and twice the default, and three that divide less well.
 
-    What an odd batch takes besides cannot be learnt from even ones.
+    What a batch that is odd, or even but no multiple of four, takes besides cannot be learnt from multiples of four.
 
     Args:
         default: Batch size to sweep around.
 
     Example:
         >>> sweep_sizes(16), sweep_sizes(1)
-        ((4, 8, 15, 16, 31, 32), (1, 2))
+        ((4, 6, 8, 15, 16, 31, 32), (1, 2))
     """
-    found = {default // 4, default // 2, default - 1, default, 2 * default - 1, 2 * default}
-    return tuple(sorted(found - {0}))
+    divided = {default // 4, default // 2, default, 2 * default}
+    # The largest even number up to a half of the default that is no multiple of four.
+    others = {4 * ((default // 2 + 2) // 4) - 2, default - 1, 2 * default - 1}
+    return tuple(sorted(size for size in divided | others if size > 0))
 
 
 def _batches(entry: Architecture, batch: int | Iterable[int] | None, *, quick: bool) -> tuple[int, ...]:
