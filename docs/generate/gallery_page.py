@@ -161,9 +161,9 @@ accuracy_figure(pd.read_csv("data/results/cluster.csv").to_dict("records"))""",
         "gradient",
         "t_grad against the batch size",
         "What was measured, the curve fitted to it with its band, dotted beyond the measured sizes. Here `profile` has "
-        "nine batch sizes of AlexNet for CIFAR from `data/results/batch_sizes.csv`.",
+        "the batch sizes of AlexNet for CIFAR from `data/results/batch_sizes.csv`.",
         "profile.plot()",
-        "A curve of t_grad through nine measured batch sizes",
+        "A curve of t_grad through measured batch sizes",
     ),
     Shown(
         "noise",
